@@ -1,0 +1,1 @@
+"""The For You feed that anyone can install, run, read and trust."""
