@@ -62,12 +62,26 @@ const fn row(
     meaning: &'static str,
 ) -> ActionSpec {
     let published_number = Some(published_number);
-    ActionSpec { name, published_number, kind: Discrete, sign, origin, meaning }
+    ActionSpec {
+        name,
+        published_number,
+        kind: Discrete,
+        sign,
+        origin,
+        meaning,
+    }
 }
 
 const fn seconds(name: &'static str, origin: Origin, meaning: &'static str) -> ActionSpec {
     let published_number = None;
-    ActionSpec { name, published_number, kind: Continuous, sign: Positive, origin, meaning }
+    ActionSpec {
+        name,
+        published_number,
+        kind: Continuous,
+        sign: Positive,
+        origin,
+        meaning,
+    }
 }
 
 /// Every action, discrete ones first. The position is the bit, the model head and the weight index.
@@ -78,27 +92,107 @@ pub const ACTIONS: &[ActionSpec] = &[
     row("quote", 5, Positive, Sent, "quoted it"),
     row("photo_expand", 14, Positive, Sent, "opened a photo"),
     row("video_open", 47, Positive, Sent, "opened the video"),
-    row("video_quality_view", 13, Positive, Sent, "watched the video for long"),
+    row(
+        "video_quality_view",
+        13,
+        Positive,
+        Sent,
+        "watched the video for long",
+    ),
     row("click", 29, Positive, Sent, "opened the post"),
     row("open_link", 39, Positive, Sent, "followed a link in it"),
-    row("profile_click", 30, Positive, Sent, "opened the author's profile"),
+    row(
+        "profile_click",
+        30,
+        Positive,
+        Sent,
+        "opened the author's profile",
+    ),
     row("share", 37, Positive, Sent, "shared it by any means"),
-    row("share_via_dm", 33, Positive, Sent, "sent it in a direct message"),
+    row(
+        "share_via_dm",
+        33,
+        Positive,
+        Sent,
+        "sent it in a direct message",
+    ),
     row("share_via_copy_link", 32, Positive, Sent, "copied its link"),
-    row("dwell", 11, Positive, Derived, "stayed on it for ten seconds or more"),
-    row("quoted_click", 38, Positive, Sent, "opened the post it quotes"),
-    row("quoted_video_quality_view", 48, Positive, Sent, "watched the quoted video for long"),
-    row("follow_author", 21, Positive, Sent, "followed the author from it"),
-    row("post_unexplored", 59, Positive, Derived, "a young post that few have seen yet"),
+    row(
+        "dwell",
+        11,
+        Positive,
+        Derived,
+        "stayed on it for ten seconds or more",
+    ),
+    row(
+        "quoted_click",
+        38,
+        Positive,
+        Sent,
+        "opened the post it quotes",
+    ),
+    row(
+        "quoted_video_quality_view",
+        48,
+        Positive,
+        Sent,
+        "watched the quoted video for long",
+    ),
+    row(
+        "follow_author",
+        21,
+        Positive,
+        Sent,
+        "followed the author from it",
+    ),
+    row(
+        "post_unexplored",
+        59,
+        Positive,
+        Derived,
+        "a young post that few have seen yet",
+    ),
     row("bookmark", 36, Positive, Sent, "kept it for later"),
-    row("not_interested", 17, Negative, Sent, "asked for less like it"),
-    row("block_author", 23, Negative, Sent, "blocked the author from it"),
-    row("mute_author", 25, Negative, Sent, "muted the author from it"),
+    row(
+        "not_interested",
+        17,
+        Negative,
+        Sent,
+        "asked for less like it",
+    ),
+    row(
+        "block_author",
+        23,
+        Negative,
+        Sent,
+        "blocked the author from it",
+    ),
+    row(
+        "mute_author",
+        25,
+        Negative,
+        Sent,
+        "muted the author from it",
+    ),
     row("report", 16, Negative, Sent, "reported it"),
-    row("not_dwelled", 12, Negative, Derived, "scrolled past without any action"),
+    row(
+        "not_dwelled",
+        12,
+        Negative,
+        Derived,
+        "scrolled past without any action",
+    ),
     seconds("dwell_time", SentWithSeconds, "seconds spent on the post"),
-    seconds("click_dwell_time", SentWithSeconds, "seconds spent in the opened post"),
-    seconds("active_secs_5m_residual_norm", Derived, "activity in the five minutes after it"),
+    seconds(
+        "click_dwell_time",
+        SentWithSeconds,
+        "seconds spent in the opened post",
+    ),
+    seconds(
+        "active_secs_5m_residual_norm",
+        Derived,
+        "activity in the five minutes after it",
+    ),
 ];
 
 /// Number of discrete actions: they are the first rows of [`ACTIONS`].
@@ -156,7 +250,12 @@ mod tests {
     #[test]
     fn discrete_actions_come_first_and_fit_a_word() {
         for (position, action) in ACTIONS.iter().enumerate() {
-            assert_eq!(action.kind == Discrete, position < N_DISCRETE, "{}", action.name);
+            assert_eq!(
+                action.kind == Discrete,
+                position < N_DISCRETE,
+                "{}",
+                action.name
+            );
         }
     }
 

@@ -49,7 +49,12 @@ impl Error {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) -> Self {
-        Self { kind, code, message: message.into(), hint: hint.into() }
+        Self {
+            kind,
+            code,
+            message: message.into(),
+            hint: hint.into(),
+        }
     }
 
     /// An array that does not fit.

@@ -3,7 +3,14 @@
 use pyo3::prelude::*;
 use xfeed_core::action::{ACTIONS, ActionKind, DWELLED_AT_SECS, Origin, Sign};
 
-type Row = (&'static str, Option<u8>, &'static str, &'static str, &'static str, &'static str);
+type Row = (
+    &'static str,
+    Option<u8>,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+);
 
 /// Every action in table order: `(name, published number, kind, sign, origin, meaning)`.
 #[pyfunction]
@@ -24,7 +31,14 @@ pub(crate) fn actions() -> Vec<Row> {
                 Origin::SentWithSeconds => "sent with seconds",
                 Origin::Derived => "derived",
             };
-            (action.name, action.published_number, kind, sign, origin, action.meaning)
+            (
+                action.name,
+                action.published_number,
+                kind,
+                sign,
+                origin,
+                action.meaning,
+            )
         })
         .collect()
 }

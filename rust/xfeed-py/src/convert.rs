@@ -1,6 +1,8 @@
 //! NumPy arrays as slices, or a `ShapeError` that says how to fix the call.
 
-use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2, PyUntypedArrayMethods};
+use numpy::{
+    Element, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2, PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 use xfeed_core::Error;
 
@@ -42,8 +44,14 @@ pub(crate) fn slice2_mut<'a, T: Element>(
     let shape = array.shape();
     if shape != [expected.0, expected.1] {
         return Err(to_py(Error::shape(
-            format!("`{name}` has the shape {shape:?}, ({}, {}) is needed", expected.0, expected.1),
-            format!("allocate np.empty(({}, {}), dtype=...)", expected.0, expected.1),
+            format!(
+                "`{name}` has the shape {shape:?}, ({}, {}) is needed",
+                expected.0, expected.1
+            ),
+            format!(
+                "allocate np.empty(({}, {}), dtype=...)",
+                expected.0, expected.1
+            ),
         )));
     }
     if !array.is_c_contiguous() {

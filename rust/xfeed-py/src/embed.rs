@@ -29,7 +29,6 @@ impl HashFamily {
     }
 
     /// Writes the row of every id under every function to `out` (uint32, shape `(n, functions)`).
-    #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands arrays over by value")]
     fn rows(
         &self,
         ids: PyReadonlyArray1<'_, u64>,
@@ -50,7 +49,10 @@ impl HashFamily {
 /// Copies `table[rows]` into `out` (float32, shape `(n, width)`). Do not write to `table` or `out`
 /// from another thread during the call.
 #[pyfunction]
-#[expect(clippy::needless_pass_by_value, reason = "pyo3 hands arrays over by value")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "pyo3 hands arrays over by value"
+)]
 pub(crate) fn gather_rows(
     py: Python<'_>,
     table: PyReadonlyArray2<'_, f32>,
@@ -67,7 +69,10 @@ pub(crate) fn gather_rows(
 /// `(n, functions * width)`). Id 0 is padding and gives row 0. Do not write to `table` or `out`
 /// from another thread during the call.
 #[pyfunction]
-#[expect(clippy::needless_pass_by_value, reason = "pyo3 hands arrays over by value")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "pyo3 hands arrays over by value"
+)]
 pub(crate) fn gather_hashed(
     py: Python<'_>,
     table: PyReadonlyArray2<'_, f32>,
@@ -78,5 +83,7 @@ pub(crate) fn gather_hashed(
     let (table, width) = slice2(&table, "table")?;
     let ids = slice1(&ids, "ids")?;
     let out = slice2_mut(&mut out, "out", (ids.len(), family.inner.len() * width))?;
-    detached(py, || embed::gather_hashed(table, width, &family.inner, ids, out))
+    detached(py, || {
+        embed::gather_hashed(table, width, &family.inner, ids, out)
+    })
 }

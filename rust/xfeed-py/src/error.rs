@@ -14,13 +14,14 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let named = PyDict::new(py);
     named.set_item("code", error.code)?;
     named.set_item("hint", &error.hint)?;
-    let raised =
-        py.import("xfeed.errors")?.getattr(class)?.call((&error.message,), Some(&named))?;
+    let raised = py
+        .import("xfeed.errors")?
+        .getattr(class)?
+        .call((&error.message,), Some(&named))?;
     Ok(PyErr::from_value(raised))
 }
 
 /// Turns a core error into the exception of its kind.
-#[expect(clippy::needless_pass_by_value, reason = "used as `map_err(to_py)`")]
 pub(crate) fn to_py(error: Error) -> PyErr {
     Python::attach(|py| build(py, &error).unwrap_or_else(|failed| failed))
 }

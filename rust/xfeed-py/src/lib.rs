@@ -1,10 +1,16 @@
 //! `xfeed._core`: the engine as Python sees it. Nothing but translation.
 
 mod action;
+mod candidates;
 mod convert;
 mod detach;
 mod embed;
 mod error;
+mod event;
+mod filter;
+mod query;
+mod score;
+mod world;
 
 use pyo3::prelude::*;
 
@@ -13,7 +19,19 @@ mod _core {
     #[pymodule_export]
     use crate::action::{actions, dwelled_at_secs};
     #[pymodule_export]
+    use crate::candidates::CandidateBatch;
+    #[pymodule_export]
     use crate::embed::{HashFamily, gather_hashed, gather_rows};
+    #[pymodule_export]
+    use crate::event::{EventBatch, decode_events, event_schema, id_of_text};
+    #[pymodule_export]
+    use crate::filter::{Verdicts, filters, reasons, run_filters};
+    #[pymodule_export]
+    use crate::query::Query;
+    #[pymodule_export]
+    use crate::score::{WeightedSum, author_diversity, out_of_network, top_k};
+    #[pymodule_export]
+    use crate::world::World;
 
     #[pyo3::pyfunction]
     /// The version of the engine.

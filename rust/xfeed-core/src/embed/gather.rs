@@ -11,7 +11,10 @@ const PARALLEL_FROM_FLOATS: usize = 1 << 18;
 fn check_table(table: &[f32], width: usize) -> Result<u32> {
     if width == 0 || !table.len().is_multiple_of(width) {
         return Err(Error::shape(
-            format!("a table of {} floats does not divide into rows of {width}", table.len()),
+            format!(
+                "a table of {} floats does not divide into rows of {width}",
+                table.len()
+            ),
             "pass the table as a C-contiguous array of shape (rows, width)",
         ));
     }
@@ -28,7 +31,10 @@ fn check_out(out: &[f32], expected: usize) -> Result<()> {
         return Ok(());
     }
     Err(Error::shape(
-        format!("the output buffer holds {} floats, {expected} are needed", out.len()),
+        format!(
+            "the output buffer holds {} floats, {expected} are needed",
+            out.len()
+        ),
         "allocate `out` with shape (n, functions * width)",
     ))
 }
@@ -51,7 +57,9 @@ pub fn gather_rows(table: &[f32], width: usize, rows: &[u32], out: &mut [f32]) -
         target.copy_from_slice(&table[start..start + width]);
     };
     if out.len() >= PARALLEL_FROM_FLOATS {
-        rows.par_iter().zip(out.par_chunks_exact_mut(width)).for_each(copy);
+        rows.par_iter()
+            .zip(out.par_chunks_exact_mut(width))
+            .for_each(copy);
     } else {
         rows.iter().zip(out.chunks_exact_mut(width)).for_each(copy);
     }
@@ -80,7 +88,9 @@ pub fn gather_hashed(
         }
     };
     if out.len() >= PARALLEL_FROM_FLOATS {
-        ids.par_iter().zip(out.par_chunks_exact_mut(stride)).for_each(copy);
+        ids.par_iter()
+            .zip(out.par_chunks_exact_mut(stride))
+            .for_each(copy);
     } else {
         ids.iter().zip(out.chunks_exact_mut(stride)).for_each(copy);
     }

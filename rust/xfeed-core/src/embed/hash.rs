@@ -28,7 +28,11 @@ impl HashFamily {
                 "use the modulus of the bundle's manifest",
             ));
         }
-        Ok(Self { scales, biases, modulus })
+        Ok(Self {
+            scales,
+            biases,
+            modulus,
+        })
     }
 
     /// Number of functions.
@@ -48,7 +52,6 @@ impl HashFamily {
     /// When `function >= self.len()`.
     #[expect(
         clippy::cast_possible_wrap,
-        clippy::cast_sign_loss,
         clippy::cast_possible_truncation,
         reason = "the published formula is defined on wrapped bits; the result is below n_rows"
     )]
@@ -56,7 +59,9 @@ impl HashFamily {
         if id == 0 || n_rows < 2 {
             return 0;
         }
-        let mixed = id.wrapping_mul(self.scales[function]).wrapping_add(self.biases[function]);
+        let mixed = id
+            .wrapping_mul(self.scales[function])
+            .wrapping_add(self.biases[function]);
         let hashed = (mixed as i64).rem_euclid(self.modulus) as u64;
         (hashed % u64::from(n_rows - 1)) as u32 + 1
     }

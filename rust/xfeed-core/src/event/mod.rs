@@ -1,0 +1,188 @@
+//! Everything the engine knows came in as an event: one JSON object, checked field by field.
+//!
+//! [`schema`] is the table of types and fields, [`decode`] turns bytes into an [`Event`] or into a
+//! [`Reject`] that names the field, the value and what is allowed.
+
+mod body;
+mod decode;
+mod fields;
+mod json;
+mod reject;
+pub mod schema;
+
+pub use decode::{MAX_SKEW_MS, decode};
+pub use reject::Reject;
+
+use crate::clock::UnixMs;
+use crate::ids::Id;
+
+/// A checked event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// When it happened.
+    pub at_ms: UnixMs,
+    /// The sender's name for this very event, as text.
+    pub event_id: Option<String>,
+    /// What happened.
+    pub body: Body,
+    /// String ids in it with their spelling.
+    pub names: Vec<(Id, String)>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the fields are described in `schema`")]
+pub enum Body {
+    Post(Box<Post>),
+    Edit {
+        post: Id,
+        text: Option<String>,
+        language: Option<String>,
+        topics: Option<Vec<String>>,
+    },
+    Delete {
+        post: Id,
+        undo: bool,
+    },
+    Edge {
+        kind: EdgeKind,
+        from: Id,
+        to: Id,
+        on: bool,
+    },
+    Word {
+        viewer: Id,
+        word: String,
+        expires_ms: Option<UnixMs>,
+        on: bool,
+    },
+    Profile {
+        user: Id,
+        profile: Box<Profile>,
+    },
+    Impression {
+        viewer: Id,
+        post: Id,
+        request: Option<Id>,
+        surface: u8,
+    },
+    Action(Box<Action>),
+    Label {
+        target: Target,
+        label: String,
+        expires_ms: Option<UnixMs>,
+        on: bool,
+    },
+}
+
+/// The relations between people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum EdgeKind {
+    Follow,
+    Block,
+    Mute,
+}
+
+/// Kind of a post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum PostKind {
+    Original,
+    Reply,
+    Repost,
+    Quote,
+}
+
+impl PostKind {
+    /// Name in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Original => "original",
+            Self::Reply => "reply",
+            Self::Repost => "repost",
+            Self::Quote => "quote",
+        }
+    }
+}
+
+/// Names of the kinds of media; the position is the number in columns, 0 is none.
+pub const MEDIA_KINDS: [&str; 5] = ["none", "photo", "video", "animation", "audio"];
+
+/// Position of `video` in [`MEDIA_KINDS`].
+pub const MEDIA_VIDEO: u8 = 2;
+
+/// A post that another one refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Related {
+    /// The post.
+    pub post: Id,
+    /// Its author, where the sender knew.
+    pub author: Option<Id>,
+}
+
+/// A new post.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the fields are described in `schema`")]
+pub struct Post {
+    pub id: Id,
+    pub author: Id,
+    pub text: String,
+    pub language: Option<String>,
+    pub media_kind: u8,
+    pub media_duration_ms: u32,
+    pub topics: Vec<String>,
+    pub reply_to: Option<Related>,
+    pub root: Option<Related>,
+    pub repost_of: Option<Related>,
+    pub quote_of: Option<Related>,
+}
+
+impl Post {
+    /// A repost is nothing else; a reply may also quote.
+    pub fn kind(&self) -> PostKind {
+        if self.repost_of.is_some() {
+            PostKind::Repost
+        } else if self.reply_to.is_some() {
+            PostKind::Reply
+        } else if self.quote_of.is_some() {
+            PostKind::Quote
+        } else {
+            PostKind::Original
+        }
+    }
+}
+
+/// What is known about a person.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "the fields are described in `schema`")]
+pub struct Profile {
+    pub handle: Option<String>,
+    pub name: Option<String>,
+    pub language: Option<String>,
+    pub created_ms: Option<UnixMs>,
+    pub protected: bool,
+    pub follower_count: Option<u64>,
+}
+
+/// What a viewer did with a post.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the fields are described in `schema`")]
+pub struct Action {
+    pub viewer: Id,
+    pub post: Id,
+    /// Position in the action table.
+    pub action: usize,
+    pub seconds: f32,
+    pub request: Option<Id>,
+    pub surface: u8,
+    pub author: Option<Id>,
+}
+
+/// What a label is stuck to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Target {
+    Post(Id),
+    User(Id),
+}

@@ -1,0 +1,299 @@
+//! Thunder: the posts of the last days, in memory, answering "the newest posts of these accounts".
+//!
+//! Records lie in slots; each author has two timelines (originals and quotes; replies and reposts)
+//! that are always in time order, whatever the order of arrival. A read walks the ends of the
+//! followed timelines, keeps at most so many per author, and cuts to the newest; the order is total
+//! (created descending, id descending). A delete removes the post from its timeline at once and
+//! leaves a tombstone, so that a create that comes late stays deleted.
+
+mod timeline;
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::clock::{UnixMs, before};
+use crate::event::{PostKind, Related};
+use crate::ids::Id;
+use timeline::{Entry, Timelines};
+
+/// What the store keeps of a post. Its text is kept by [`crate::world`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The post.
+    pub id: Id,
+    /// Who made it.
+    pub author: Id,
+    /// When.
+    pub created_ms: UnixMs,
+    /// Original, reply, repost or quote.
+    pub kind: PostKind,
+    /// Position in [`crate::event::MEDIA_KINDS`].
+    pub media_kind: u8,
+    /// 0 when unknown.
+    pub media_duration_ms: u32,
+    /// The post it answers.
+    pub reply_to: Option<Related>,
+    /// First post of its conversation.
+    pub root: Option<Related>,
+    /// The post it repeats.
+    pub repost_of: Option<Related>,
+    /// The post it quotes.
+    pub quote_of: Option<Related>,
+}
+
+/// Limits of one in-network read; Python's config holds the defaults.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimits {
+    /// Most posts in the answer.
+    pub max_results: usize,
+    /// Most originals and quotes of one author.
+    pub max_originals_per_author: usize,
+    /// Most replies and reposts of one author.
+    pub max_secondary_per_author: usize,
+}
+
+/// Whether a post was deleted, and when that was last said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Liveness {
+    at_ms: UnixMs,
+    deleted: bool,
+}
+
+/// A statement about a post's life, for the state hash: post, time, whether deleted.
+pub(crate) type Tombstone = (Id, UnixMs, bool);
+
+/// A post of a read; sorts newest first when reversed.
+type Found = (UnixMs, Id);
+
+/// The store.
+#[derive(Debug, Default)]
+pub struct PostStore {
+    records: HashMap<Id, Record>,
+    liveness: HashMap<Id, Liveness>,
+    timelines: HashMap<Id, Timelines>,
+    /// Creates of a known id with another author or time; the first one stood.
+    conflicts: u64,
+}
+
+impl PostStore {
+    /// Number of live and deleted records within the retention.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Creates of an id that was there with another author or another time.
+    pub fn conflicts(&self) -> u64 {
+        self.conflicts
+    }
+
+    /// Adds a post. The first create of an id stands; a change is an edit, not a create.
+    /// Returns whether it was new.
+    pub fn insert(&mut self, record: Record) -> bool {
+        if let Some(known) = self.records.get(&record.id) {
+            if known != &record {
+                self.conflicts += 1;
+            }
+            return false;
+        }
+        if !self.is_deleted(record.id) {
+            self.list(&record);
+        }
+        self.records.insert(record.id, record);
+        true
+    }
+
+    fn list(&mut self, record: &Record) {
+        let entry = Entry {
+            created_ms: record.created_ms,
+            id: record.id,
+        };
+        self.timelines
+            .entry(record.author)
+            .or_default()
+            .of_mut(record.kind)
+            .insert(entry);
+    }
+
+    fn unlist(&mut self, record: &Record) {
+        let entry = Entry {
+            created_ms: record.created_ms,
+            id: record.id,
+        };
+        if let Some(timelines) = self.timelines.get_mut(&record.author) {
+            timelines.of_mut(record.kind).remove(entry);
+            if timelines.is_empty() {
+                self.timelines.remove(&record.author);
+            }
+        }
+    }
+
+    /// Deletes or undeletes a post, known or not; the later statement holds, and at the same
+    /// millisecond the delete.
+    pub fn set_deleted(&mut self, id: Id, at_ms: UnixMs, deleted: bool) {
+        let was_deleted = self.is_deleted(id);
+        if let Some(known) = self.liveness.get(&id) {
+            let stands = known.at_ms > at_ms || (known.at_ms == at_ms && known.deleted);
+            if stands {
+                return;
+            }
+        }
+        self.liveness.insert(id, Liveness { at_ms, deleted });
+        if was_deleted != deleted
+            && let Some(record) = self.records.get(&id).cloned()
+        {
+            if deleted {
+                self.unlist(&record);
+            } else {
+                self.list(&record);
+            }
+        }
+    }
+
+    fn is_deleted(&self, id: Id) -> bool {
+        self.liveness
+            .get(&id)
+            .is_some_and(|liveness| liveness.deleted)
+    }
+
+    /// The record of a post that is there and not deleted.
+    pub fn get(&self, id: Id) -> Option<&Record> {
+        self.records.get(&id).filter(|_| !self.is_deleted(id))
+    }
+
+    /// The record of a post, also of a deleted one.
+    pub fn record(&self, id: Id) -> Option<&Record> {
+        self.records.get(&id)
+    }
+
+    /// Whether the store knows that the post was deleted.
+    pub fn was_deleted(&self, id: Id) -> bool {
+        self.is_deleted(id)
+    }
+
+    /// The author of a post, also of a deleted one.
+    pub fn author_of(&self, id: Id) -> Option<Id> {
+        self.records.get(&id).map(|record| record.author)
+    }
+
+    /// Every live record, in order of id.
+    pub fn live(&self) -> Vec<&Record> {
+        let mut live: Vec<&Record> = self
+            .records
+            .values()
+            .filter(|record| !self.is_deleted(record.id))
+            .collect();
+        live.sort_unstable_by_key(|record| record.id);
+        live
+    }
+
+    /// The newest posts of `following`, newest first, not older than `oldest_ms`.
+    ///
+    /// Replies and reposts follow the published rules: a repost of the viewer's own or of a dead
+    /// post is left out, a reply is kept when it answers an original that is there, or, one level
+    /// further down, when it answers a followed account below the root of its conversation.
+    pub fn newest_of(
+        &self,
+        viewer: Id,
+        following: &[Id],
+        oldest_ms: UnixMs,
+        limits: ReadLimits,
+    ) -> Vec<Id> {
+        let followed: HashSet<Id> = following.iter().copied().collect();
+        let mut found: Vec<Found> = Vec::new();
+        for author in &followed {
+            let Some(timelines) = self.timelines.get(author) else {
+                continue;
+            };
+            let newest = |entry: &&Entry| entry.created_ms >= oldest_ms;
+            let originals = timelines.originals.newest_first().take_while(newest);
+            found.extend(
+                originals
+                    .take(limits.max_originals_per_author)
+                    .map(|entry| (entry.created_ms, entry.id)),
+            );
+            let secondary = timelines.secondary.newest_first().take_while(newest);
+            found.extend(
+                secondary
+                    .filter(|entry| self.shows_secondary(entry.id, viewer, &followed))
+                    .take(limits.max_secondary_per_author)
+                    .map(|entry| (entry.created_ms, entry.id)),
+            );
+        }
+        if found.len() > limits.max_results {
+            // Only the newest need sorting.
+            let _ = found.select_nth_unstable_by(limits.max_results, |a, b| b.cmp(a));
+            found.truncate(limits.max_results);
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.into_iter().map(|(_, id)| id).collect()
+    }
+
+    fn shows_secondary(&self, id: Id, viewer: Id, followed: &HashSet<Id>) -> bool {
+        let Some(record) = self.records.get(&id) else {
+            return false;
+        };
+        if let Some(source) = record.repost_of {
+            let author = source.author.or_else(|| self.author_of(source.post));
+            return author != Some(viewer) && !self.is_deleted(source.post);
+        }
+        let Some(reply_to) = record.reply_to else {
+            return true;
+        };
+        let Some(parent) = self.get(reply_to.post) else {
+            return false;
+        };
+        if matches!(parent.kind, PostKind::Original | PostKind::Quote) {
+            return true;
+        }
+        let root = record.root.map(|root| root.post);
+        root.is_some()
+            && parent.reply_to.map(|above| above.post) == root
+            && followed.contains(&parent.author)
+    }
+
+    /// Forgets what is older than `retention_ms`; returns the ids of the posts that went.
+    pub fn trim(&mut self, now: UnixMs, retention_ms: u64) -> Vec<Id> {
+        let oldest_ms = before(now, retention_ms);
+        let gone: Vec<Record> = self
+            .records
+            .values()
+            .filter(|record| record.created_ms < oldest_ms)
+            .cloned()
+            .collect();
+        for record in &gone {
+            self.unlist(record);
+            self.records.remove(&record.id);
+        }
+        let records = &self.records;
+        self.liveness
+            .retain(|id, liveness| liveness.at_ms >= oldest_ms || records.contains_key(id));
+        let mut ids: Vec<Id> = gone.into_iter().map(|record| record.id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Every record with whether it is deleted, and every tombstone without a record, by id.
+    pub(crate) fn state(&self) -> (Vec<(&Record, bool)>, Vec<Tombstone>) {
+        let mut records: Vec<(&Record, bool)> = self
+            .records
+            .values()
+            .map(|record| (record, self.is_deleted(record.id)))
+            .collect();
+        records.sort_unstable_by_key(|(record, _)| record.id);
+        let mut liveness: Vec<(Id, UnixMs, bool)> = self
+            .liveness
+            .iter()
+            .map(|(id, said)| (*id, said.at_ms, said.deleted))
+            .collect();
+        liveness.sort_unstable();
+        (records, liveness)
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,149 @@
+//! What posts say: text, language and topics, each decided by the latest edit.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::clock::UnixMs;
+use crate::ids::Id;
+use crate::world::digest::Digest;
+
+/// A value with the time it was set; an edit beats the post it edits at the same millisecond.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamped<T> {
+    stamp: (UnixMs, bool),
+    value: T,
+}
+
+impl<T: Ord> Stamped<T> {
+    fn set(slot: &mut Option<Self>, stamp: (UnixMs, bool), value: T) {
+        let newer = slot.as_ref().is_none_or(|known| {
+            stamp > known.stamp || (stamp == known.stamp && value > known.value)
+        });
+        if newer {
+            *slot = Some(Self { stamp, value });
+        }
+    }
+}
+
+/// What one post says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Content {
+    text: Option<Stamped<Arc<str>>>,
+    language: Option<Stamped<Option<String>>>,
+    topics: Option<Stamped<Vec<String>>>,
+}
+
+impl Content {
+    pub(super) fn text(&self) -> Option<&Arc<str>> {
+        self.text.as_ref().map(|text| &text.value)
+    }
+
+    pub(super) fn language(&self) -> Option<&str> {
+        self.language
+            .as_ref()
+            .and_then(|language| language.value.as_deref())
+    }
+
+    pub(super) fn topics(&self) -> &[String] {
+        self.topics.as_ref().map_or(&[], |topics| &topics.value)
+    }
+}
+
+/// New values of a post's content; `None` leaves one as it is.
+#[derive(Debug, Default)]
+pub(super) struct Change<'a> {
+    pub(super) text: Option<&'a str>,
+    pub(super) language: Option<Option<&'a str>>,
+    pub(super) topics: Option<&'a [String]>,
+}
+
+/// All contents.
+#[derive(Debug, Default)]
+pub(super) struct Contents(HashMap<Id, Content>);
+
+impl Contents {
+    /// Applies a create (`edit` false) or an edit, in any order of arrival.
+    pub(super) fn set(&mut self, post: Id, at_ms: UnixMs, edit: bool, change: &Change<'_>) {
+        let content = self.0.entry(post).or_default();
+        let stamp = (at_ms, edit);
+        if let Some(text) = change.text {
+            Stamped::set(&mut content.text, stamp, Arc::from(text));
+        }
+        if let Some(language) = change.language {
+            Stamped::set(&mut content.language, stamp, language.map(str::to_owned));
+        }
+        if let Some(topics) = change.topics {
+            Stamped::set(&mut content.topics, stamp, topics.to_vec());
+        }
+    }
+
+    pub(super) fn get(&self, post: Id) -> Option<&Content> {
+        self.0.get(&post)
+    }
+
+    /// Forgets posts that left the store, and edits of posts that never came.
+    pub(super) fn trim(&mut self, keep: impl Fn(Id) -> bool, oldest: UnixMs) {
+        self.0.retain(|post, content| {
+            keep(*post)
+                || content
+                    .text
+                    .as_ref()
+                    .is_some_and(|text| text.stamp.0 >= oldest)
+                || content
+                    .language
+                    .as_ref()
+                    .is_some_and(|language| language.stamp.0 >= oldest)
+                || content
+                    .topics
+                    .as_ref()
+                    .is_some_and(|topics| topics.stamp.0 >= oldest)
+        });
+    }
+
+    pub(super) fn digest(&self, digest: &mut Digest) {
+        digest.part("contents");
+        let mut all: Vec<(&Id, &Content)> = self.0.iter().collect();
+        all.sort_unstable_by_key(|(post, _)| **post);
+        for (post, content) in all {
+            digest.id(*post);
+            digest.option(content.text(), |digest, text| digest.text(text));
+            digest.option(content.language(), Digest::text);
+            digest.u64(content.topics().len() as u64);
+            for topic in content.topics() {
+                digest.text(topic);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_holds_whether_it_comes_before_or_after_its_post() {
+        let post = Change {
+            text: Some("old"),
+            language: Some(Some("en")),
+            topics: Some(&[]),
+        };
+        let edit = Change {
+            text: Some("new"),
+            ..Change::default()
+        };
+        for edit_first in [false, true] {
+            let mut contents = Contents::default();
+            if edit_first {
+                contents.set(Id(1), 10, true, &edit);
+            }
+            contents.set(Id(1), 10, false, &post);
+            if !edit_first {
+                contents.set(Id(1), 10, true, &edit);
+            }
+            let content = contents.get(Id(1)).unwrap();
+            assert_eq!(content.text().map(|text| &**text), Some("new"));
+            assert_eq!(content.language(), Some("en"));
+        }
+    }
+}

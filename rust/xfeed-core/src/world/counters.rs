@@ -1,0 +1,74 @@
+//! How many viewers did what with each post.
+
+use hashbrown::HashMap;
+
+use crate::action::{ACTIONS, ActionSet, N_DISCRETE, Sign};
+use crate::ids::Id;
+use crate::world::digest::Digest;
+
+/// Counts of one post.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// How often it was shown.
+    pub impressions: u64,
+    /// Viewers per discrete action, each counted once.
+    pub viewers: [u32; N_DISCRETE],
+}
+
+impl Counts {
+    /// Viewers who spoke for the post by anything but looking, over all positive actions.
+    pub fn engagements(&self) -> u64 {
+        let positive = |(count, action): (&u32, &crate::action::ActionSpec)| {
+            let counts = action.sign == Sign::Positive;
+            if counts { u64::from(*count) } else { 0 }
+        };
+        self.viewers.iter().zip(ACTIONS).map(positive).sum()
+    }
+}
+
+/// Counts of all posts.
+#[derive(Debug, Default)]
+pub(super) struct Counters(HashMap<Id, Counts>);
+
+impl Counters {
+    pub(super) fn shown(&mut self, post: Id) {
+        self.0.entry(post).or_default().impressions += 1;
+    }
+
+    pub(super) fn acted(&mut self, post: Id, actions: ActionSet) {
+        if actions.0 == 0 {
+            return;
+        }
+        let counts = self.0.entry(post).or_default();
+        for (idx, count) in counts.viewers.iter_mut().enumerate() {
+            *count += u32::from(actions.contains(idx));
+        }
+    }
+
+    pub(super) fn get(&self, post: Id) -> Counts {
+        self.0.get(&post).copied().unwrap_or_default()
+    }
+
+    pub(super) fn forget(&mut self, post: Id) {
+        self.0.remove(&post);
+    }
+
+    /// Only of posts in the store: those of others come and go with the order of arrival.
+    pub(super) fn digest(&self, digest: &mut Digest, is_stored: impl Fn(Id) -> bool) {
+        digest.part("counters");
+        let mut all: Vec<(&Id, &Counts)> = self
+            .0
+            .iter()
+            .filter(|(post, _)| is_stored(**post))
+            .collect();
+        all.sort_unstable_by_key(|(post, _)| **post);
+        for (post, counts) in all {
+            digest.id(*post);
+            digest.u64(counts.impressions);
+            counts
+                .viewers
+                .iter()
+                .for_each(|count| digest.u64(u64::from(*count)));
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Labels of posts and people, each with its expiry.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::clock::UnixMs;
+use crate::event::Target;
+use crate::ids::Id;
+use crate::world::digest::Digest;
+
+/// The last thing said about one label of one target. Ordered so that at the same millisecond
+/// "on" beats "off" and the later expiry beats the earlier; `None` never expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Said {
+    at_ms: UnixMs,
+    on: bool,
+    never_expires: bool,
+    expires_ms: UnixMs,
+}
+
+/// All labels.
+#[derive(Debug, Default)]
+pub(super) struct Labels(HashMap<Target, HashMap<Arc<str>, Said>>);
+
+impl Labels {
+    pub(super) fn set(
+        &mut self,
+        target: Target,
+        label: &str,
+        at_ms: UnixMs,
+        expires_ms: Option<UnixMs>,
+        on: bool,
+    ) {
+        let said = Said {
+            at_ms,
+            on,
+            never_expires: expires_ms.is_none(),
+            expires_ms: expires_ms.unwrap_or(0),
+        };
+        let slot = self
+            .0
+            .entry(target)
+            .or_default()
+            .entry(label.into())
+            .or_insert(said);
+        *slot = (*slot).max(said);
+    }
+
+    /// Labels of `target` that hold at `now`, by name. One that expires at `now` no longer holds.
+    pub(super) fn active(&self, target: Target, now: UnixMs) -> Vec<Arc<str>> {
+        let Some(labels) = self.0.get(&target) else {
+            return Vec::new();
+        };
+        let holds = |said: &Said| said.on && (said.never_expires || now < said.expires_ms);
+        let mut active: Vec<Arc<str>> = labels
+            .iter()
+            .filter(|(_, said)| holds(said))
+            .map(|(label, _)| Arc::clone(label))
+            .collect();
+        active.sort_unstable();
+        active
+    }
+
+    /// Forgets labels of posts that are gone.
+    pub(super) fn trim(&mut self, is_gone: impl Fn(Id) -> bool) {
+        self.0.retain(|target, _| match target {
+            Target::Post(post) => !is_gone(*post),
+            Target::User(_) => true,
+        });
+    }
+
+    pub(super) fn digest(&self, digest: &mut Digest) {
+        digest.part("labels");
+        let mut all: Vec<(&Target, &Arc<str>, &Said)> = self
+            .0
+            .iter()
+            .flat_map(|(target, labels)| {
+                labels
+                    .iter()
+                    .map(move |(label, said)| (target, label, said))
+            })
+            .collect();
+        all.sort_unstable();
+        for (target, label, said) in all {
+            match target {
+                Target::Post(id) => digest.option(Some(*id), Digest::id),
+                Target::User(id) => {
+                    digest.option(None, Digest::id);
+                    digest.id(*id);
+                }
+            }
+            digest.text(label);
+            digest.i64(said.at_ms);
+            digest.flag(said.on);
+            digest.flag(said.never_expires);
+            digest.i64(said.expires_ms);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POST: Target = Target::Post(Id(1));
+
+    #[test]
+    fn a_label_holds_until_the_millisecond_it_expires() {
+        let mut labels = Labels::default();
+        labels.set(POST, "spam", 10, Some(100), true);
+        assert_eq!(labels.active(POST, 99).len(), 1);
+        assert!(labels.active(POST, 100).is_empty());
+        assert!(labels.active(POST, 101).is_empty());
+    }
+
+    #[test]
+    fn a_later_removal_holds_and_an_earlier_one_does_not() {
+        let mut labels = Labels::default();
+        labels.set(POST, "spam", 10, None, true);
+        labels.set(POST, "spam", 9, None, false);
+        assert_eq!(labels.active(POST, i64::MAX).len(), 1);
+        labels.set(POST, "spam", 11, None, false);
+        assert!(labels.active(POST, 12).is_empty());
+    }
+}

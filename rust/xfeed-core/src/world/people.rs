@@ -1,0 +1,108 @@
+//! Profiles and muted words.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+
+use crate::clock::UnixMs;
+use crate::event::Profile;
+use crate::ids::Id;
+use crate::query::MutedWords;
+use crate::world::digest::Digest;
+
+/// The last thing said about a muted word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Said {
+    at_ms: UnixMs,
+    on: bool,
+    never_expires: bool,
+    expires_ms: UnixMs,
+}
+
+/// Profiles and muted words of everybody.
+#[derive(Debug, Default)]
+pub(super) struct People {
+    profiles: HashMap<Id, (UnixMs, Profile)>,
+    /// Words in alphabetical order, so that the first match is the same on every machine.
+    words: HashMap<Id, BTreeMap<String, Said>>,
+}
+
+impl People {
+    /// A later profile replaces an earlier one as a whole.
+    pub(super) fn set_profile(&mut self, user: Id, at_ms: UnixMs, profile: Profile) {
+        match self.profiles.get(&user) {
+            Some((known_ms, _)) if *known_ms >= at_ms => {}
+            _ => {
+                self.profiles.insert(user, (at_ms, profile));
+            }
+        }
+    }
+
+    pub(super) fn profile(&self, user: Id) -> Option<&Profile> {
+        self.profiles.get(&user).map(|(_, profile)| profile)
+    }
+
+    pub(super) fn set_word(
+        &mut self,
+        viewer: Id,
+        word: &str,
+        at_ms: UnixMs,
+        expires_ms: Option<UnixMs>,
+        on: bool,
+    ) {
+        let said = Said {
+            at_ms,
+            on,
+            never_expires: expires_ms.is_none(),
+            expires_ms: expires_ms.unwrap_or(0),
+        };
+        let words = self.words.entry(viewer).or_default();
+        let slot = words.entry(word.to_owned()).or_insert(said);
+        *slot = (*slot).max(said);
+    }
+
+    /// Words that `viewer` mutes at `now`.
+    pub(super) fn muted_words(&self, viewer: Id, now: UnixMs) -> MutedWords {
+        let words = self.words.get(&viewer).into_iter().flatten();
+        let holds = |said: &Said| said.on && (said.never_expires || now < said.expires_ms);
+        MutedWords::new(
+            words
+                .filter(|(_, said)| holds(said))
+                .map(|(word, _)| word.clone())
+                .collect(),
+        )
+    }
+
+    pub(super) fn profile_count(&self) -> usize {
+        self.profiles.len()
+    }
+
+    pub(super) fn digest(&self, digest: &mut Digest) {
+        digest.part("profiles");
+        let mut profiles: Vec<_> = self.profiles.iter().collect();
+        profiles.sort_unstable_by_key(|(user, _)| **user);
+        for (user, (at_ms, profile)) in profiles {
+            digest.id(*user);
+            digest.i64(*at_ms);
+            for text in [&profile.handle, &profile.name, &profile.language] {
+                digest.option(text.as_deref(), Digest::text);
+            }
+            digest.option(profile.created_ms, Digest::i64);
+            digest.flag(profile.protected);
+            digest.option(profile.follower_count, Digest::u64);
+        }
+        digest.part("words");
+        let mut words: Vec<_> = self.words.iter().collect();
+        words.sort_unstable_by_key(|(viewer, _)| **viewer);
+        for (viewer, said) in words {
+            digest.id(*viewer);
+            for (word, said) in said {
+                digest.text(word);
+                digest.i64(said.at_ms);
+                digest.flag(said.on);
+                digest.flag(said.never_expires);
+                digest.i64(said.expires_ms);
+            }
+        }
+    }
+}

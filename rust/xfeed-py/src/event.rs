@@ -1,0 +1,120 @@
+//! Events from bytes.
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use xfeed_core::event::{self, Event, schema};
+use xfeed_core::ids::Id;
+
+/// A refused line: `(position, code, field, value, message)`.
+type RejectRow = (usize, &'static str, String, String, String);
+
+/// A field of an event: `(name, what it holds, required)`.
+type FieldRow = (&'static str, String, bool);
+
+/// Checked events, ready to be applied to a world.
+#[pyclass(frozen, module = "xfeed._core")]
+pub(crate) struct EventBatch {
+    pub(crate) events: Vec<Event>,
+    positions: Vec<usize>,
+    rejects: Vec<RejectRow>,
+}
+
+#[pymethods]
+impl EventBatch {
+    /// Number of accepted events.
+    fn __len__(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Position of each accepted event among the given lines.
+    fn positions(&self) -> Vec<usize> {
+        self.positions.clone()
+    }
+
+    /// Type of each accepted event, `event_id` of each (None where not given).
+    fn event_ids(&self) -> Vec<Option<String>> {
+        self.events
+            .iter()
+            .map(|event| event.event_id.clone())
+            .collect()
+    }
+
+    /// Refused lines: `(position, code, field, value, message)`.
+    fn rejects(&self) -> Vec<RejectRow> {
+        self.rejects.clone()
+    }
+}
+
+/// Decodes JSON lines; refused ones are listed, never raised. `now_ms` limits `at_ms` (None trusts
+/// it, as when a log is replayed).
+#[pyfunction]
+#[pyo3(signature = (lines, now_ms=None))]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "pyo3 hands lists over by value"
+)]
+pub(crate) fn decode_events(
+    py: Python<'_>,
+    lines: Vec<Bound<'_, PyBytes>>,
+    now_ms: Option<i64>,
+) -> EventBatch {
+    let bytes: Vec<&[u8]> = lines
+        .iter()
+        .map(pyo3::types::PyBytesMethods::as_bytes)
+        .collect();
+    py.detach(|| {
+        let mut batch = EventBatch {
+            events: Vec::with_capacity(bytes.len()),
+            positions: Vec::with_capacity(bytes.len()),
+            rejects: Vec::new(),
+        };
+        for (position, line) in bytes.iter().enumerate() {
+            match event::decode(line, now_ms) {
+                Ok(event) => {
+                    batch.events.push(event);
+                    batch.positions.push(position);
+                }
+                Err(reject) => batch.rejects.push((
+                    position,
+                    reject.code,
+                    reject.field,
+                    reject.value,
+                    reject.message,
+                )),
+            }
+        }
+        batch
+    })
+}
+
+/// The schema: `(type, [(field, what it holds, required)])`, the common fields under `""`.
+#[pyfunction]
+pub(crate) fn event_schema() -> Vec<(&'static str, Vec<FieldRow>)> {
+    let describe = |fields: &[schema::FieldSpec]| {
+        fields
+            .iter()
+            .map(|field| (field.name, field.kind.describe(), field.required))
+            .collect()
+    };
+    let common = std::iter::once(("", describe(schema::COMMON)));
+    common
+        .chain(
+            schema::EVENTS
+                .iter()
+                .map(|spec| (spec.name, describe(spec.fields))),
+        )
+        .collect()
+}
+
+/// The 64-bit id of a string, as the engine sees it. Raises `ValueError` with the reason.
+#[pyfunction]
+pub(crate) fn id_of_text(text: &str) -> PyResult<u64> {
+    Id::from_text(text).map(|id| id.0).map_err(|why| {
+        crate::error::to_py(xfeed_core::Error::new(
+            xfeed_core::ErrorKind::Event,
+            "bad_id",
+            format!("the id `{text}` {why}"),
+            "ids are integers 0 ..= 2^63 - 1 or strings of 1 to 512 bytes",
+        ))
+    })
+}
