@@ -55,7 +55,6 @@ def test_tastes_can_be_learnt_far_better_than_popularity(whole: Community) -> No
     post_only = roc_auc_score(clicked[~early], by_post[~early])
     viewer_only = roc_auc_score(clicked[~early], by_viewer[~early])
     best = roc_auc_score(clicked[~early], whole.click_probability[~early])
-    print(learnt, post_only, viewer_only, best)
     assert 0.70 < learnt < 0.82
     assert learnt > max(post_only, viewer_only) + 0.08
     assert learnt + 0.02 < best < 0.90

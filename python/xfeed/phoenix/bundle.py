@@ -242,7 +242,10 @@ def _read_tensors(path: Path, entry: Any, expected: dict[str, tuple[int, ...]]) 
             f"`{path.name}` is not a safetensors file: {error}", code="bad_file"
         ) from error
     if set(tensors) != set(expected):
-        unknown, missing = sorted(set(tensors) - set(expected)), sorted(set(expected) - set(tensors))
+        unknown, missing = (
+            sorted(set(tensors) - set(expected)),
+            sorted(set(expected) - set(tensors)),
+        )
         raise BundleError(
             f"`{path.name}` has unknown tensors `{unknown}` and lacks `{missing}`",
             code="wrong_tensors",

@@ -133,6 +133,7 @@ class PhoenixConfig:
         post_features: adds media kind, duration, language and topics to posts.
         context_features: adds the hour of the day to candidates.
         affinity_input: tells candidates how the viewer treated their post, author and topics.
+        history_pool: adds the vectors of liked posts to the viewer's vector in retrieval.
         head_bias: gives each head a bias.
     """
 
@@ -167,6 +168,7 @@ class PhoenixConfig:
     post_features: bool = False
     context_features: bool = False
     affinity_input: bool = False
+    history_pool: bool = False
     head_bias: bool = False
 
     def __post_init__(self) -> None:
@@ -234,6 +236,7 @@ class PhoenixConfig:
             post_features=True,
             context_features=True,
             affinity_input=True,
+            history_pool=True,
             head_bias=True,
         )
 
@@ -297,23 +300,23 @@ class TrainConfig:
     """
 
     seed: int = 0
-    ranker_epochs: int = 2
+    ranker_epochs: int = 1
     retrieval_epochs: int = 2
     batch_size: int = 128
     retrieval_batch_size: int = 256
-    candidates_per_sample: int = 8
+    candidates_per_sample: int = 4
     dense_lr: float = 2e-3
     table_lr: float = 0.05
     weight_decay: float = 1e-3
     warmup_fraction: float = 0.05
-    table_init_std: float = 0.01
+    table_init_std: float = 0.18
     gradient_clip: float = 1.0
     id_dropout: float = 0.1
     dwell_weight: float = 0.1
     held_out_fraction: float = 0.1
     max_evaluation_impressions: int = 50_000
-    retrieval_id_dropout: float = 0.5
-    retrieval_temperature: float = 0.1
+    retrieval_id_dropout: float = 0.8
+    retrieval_temperature: float = 0.2
     retrieval_negatives: int = 256
 
     def __post_init__(self) -> None:

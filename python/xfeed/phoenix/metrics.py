@@ -87,8 +87,6 @@ def smoothed_rates(
     return np.where(known[at] == asked, rates[at], overall)
 
 
-def recall_at(
-    ranks: npt.NDArray[np.integer[Any]], k: int
-) -> float | None:
+def recall_at(ranks: npt.NDArray[np.integer[Any]], k: int) -> float | None:
     """Share of targets among the first `k`; ranks count from 0. None without targets."""
     return float((ranks < k).mean()) if len(ranks) else None

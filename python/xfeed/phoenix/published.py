@@ -74,9 +74,7 @@ def published_name(ours: str, model: Ranker | Retrieval) -> str:
     return f"{top}/{path}"
 
 
-def load_published(
-    model: Ranker | Retrieval, parameters: Mapping[str, torch.Tensor]
-) -> None:
+def load_published(model: Ranker | Retrieval, parameters: Mapping[str, torch.Tensor]) -> None:
     """Copies published parameters into a model of the same shape.
 
     A parameter that the release at hand does not have (the January model has no continuous
@@ -89,10 +87,11 @@ def load_published(
     Raises:
         BundleError: a parameter is missing, left over or of another shape.
     """
+    paths = {ours: published_name(ours, model) for ours, _ in model.named_parameters()}
     left = set(parameters)
     with torch.no_grad():
         for ours, target in model.named_parameters():
-            path = published_name(ours, model)
+            path = paths[ours]
             if path not in parameters:
                 if target.numel() == 0:
                     continue

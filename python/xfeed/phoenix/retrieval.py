@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from xfeed.actions import ACTIONS, N_DISCRETE
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.inputs import ContextTokens, HistoryInputs, PostExtras, PostInputs
 from xfeed.phoenix.transformer import Transformer
@@ -43,6 +44,9 @@ class Retrieval(nn.Module):
             self.tower_out = nn.Parameter(torch.empty(2 * D, D))
             if config.post_features:
                 self.candidate_extras = PostExtras(config, 2 * D)
+        if config.history_pool:
+            signs = [1.0 if action.sign == "positive" else -1.0 for action in ACTIONS[:N_DISCRETE]]
+            self.pool_weights = nn.Parameter(torch.tensor(signs))
 
     def user_vectors(self, posts: PostInputs, history: HistoryInputs) -> tuple[Tensor, Tensor]:
         """Vectors (B, D) of viewers and their lengths before normalising (B, 1)."""
@@ -50,7 +54,20 @@ class Retrieval(nn.Module):
         context = self.transformer.encode(tokens, history.context_valid)
         valid = context.valid[..., None].to(context.hidden.dtype)  # (B, T, 1)
         mean = (context.hidden * valid).sum(1) / valid.sum(1).clamp_min(1)
+        if self.config.history_pool:
+            mean = mean + self.pooled_history(posts, history)
         return unit_length(mean)
+
+    def pooled_history(self, posts: PostInputs, history: HistoryInputs) -> Tensor:
+        """(B, D) sum of the vectors of what the viewer liked, less what they disliked.
+
+        Each position weighs what its actions are worth; the sum is divided by the root of the
+        number of positions, so that it neither vanishes nor drowns the rest.
+        """
+        vectors = self.post_vectors(posts)[history.post]  # (B, S, D)
+        weights = (history.actions @ self.pool_weights) * history.valid  # (B, S)
+        n_valid = history.valid.sum(1, keepdim=True).clamp_min(1)
+        return (weights[..., None] * vectors).sum(1) / n_valid.sqrt()
 
     def post_vectors(self, posts: PostInputs) -> Tensor:
         """Vectors (U, D) of posts."""

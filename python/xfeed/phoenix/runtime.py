@@ -59,9 +59,7 @@ class ServingTables:
     @classmethod
     def of(cls, config: PhoenixConfig, tensors: Tensors) -> Self:
         """Picks the tables out of a bundle's tensors."""
-        tables = {
-            name: np.ascontiguousarray(tensors[f"table.{name}"]) for name in config.hashes
-        }
+        tables = {name: np.ascontiguousarray(tensors[f"table.{name}"]) for name in config.hashes}
         return cls(config, tables, {n: hash_family(h) for n, h in config.hashes.items()})
 
     def rows(self, name: str, ids: npt.NDArray[np.uint64]) -> Tensor:

@@ -69,17 +69,13 @@ class TrainedRetrieval:
     loss: float
 
 
-def positives(
-    examples: Examples, impressions: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
+def positives(examples: Examples, impressions: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Which impressions have a positive action."""
     marked: npt.NDArray[np.bool_] = (examples.label_actions[impressions] & POSITIVE_MASK) != 0
     return marked
 
 
-def softmax_loss(
-    scores: Tensor, log_draws: Tensor, target: Tensor, excluded: Tensor
-) -> Tensor:
+def softmax_loss(scores: Tensor, log_draws: Tensor, target: Tensor, excluded: Tensor) -> Tensor:
     """Sampled softmax with log-q correction.
 
     Args:
@@ -177,9 +173,7 @@ def train_retrieval(
     )
 
 
-def retrieval_loss(
-    model: Retrieval, batch: Batch, rates: DrawRates, temperature: float
-) -> Tensor:
+def retrieval_loss(model: Retrieval, batch: Batch, rates: DrawRates, temperature: float) -> Tensor:
     """Loss of one step: every positive against the other viewers' ones and the extra posts.
 
     What a viewer liked elsewhere in the batch is no negative for that viewer.

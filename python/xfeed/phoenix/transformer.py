@@ -119,18 +119,18 @@ class Layer(nn.Module):
         self.ffn_value = nn.Parameter(torch.empty(D, F))
         self.ffn_down = nn.Parameter(torch.empty(F, D))
 
-    def project(
-        self, x: Tensor, cos: Tensor, sin: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, G, R, T, K), keys and values (B, G, T, K) of normed inputs (B, T, D)."""
         B, T, _ = x.shape
         G, K = self.config.n_kv_heads, self.config.key_size
         q = (x @ self.query).view(B, T, G, -1, K).permute(0, 2, 3, 1, 4)  # (B, G, R, T, K)
         k = (x @ self.key).view(B, T, G, K).transpose(1, 2)  # (B, G, T, K)
         v = (x @ self.value).view(B, T, G, K).transpose(1, 2)
-        return rotate(q, cos[:, None, None], sin[:, None, None]), rotate(
-            k, cos[:, None], sin[:, None]
-        ), v
+        return (
+            rotate(q, cos[:, None, None], sin[:, None, None]),
+            rotate(k, cos[:, None], sin[:, None]),
+            v,
+        )
 
     def cap(self, logits: Tensor) -> Tensor:
         """Scales query-key products and bounds them softly."""

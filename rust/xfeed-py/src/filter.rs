@@ -55,6 +55,23 @@ impl Verdicts {
         Ok(())
     }
 
+    /// Removed rows by filter and reason: `(filter, reason, rows)`.
+    fn counts(&self) -> Vec<(String, String, usize)> {
+        let verdicts = self.inner.read();
+        let mut counts: Vec<(String, String, usize)> = Vec::new();
+        for removal in (0..verdicts.len()).filter_map(|row| verdicts.removal(row)) {
+            let code = removal.reason.code();
+            let known = counts
+                .iter_mut()
+                .find(|(filter, reason, _)| *filter == removal.filter && *reason == code);
+            match known {
+                Some((_, _, rows)) => *rows += 1,
+                None => counts.push((removal.filter.clone(), code.into_owned(), 1)),
+            }
+        }
+        counts
+    }
+
     /// `(filter, reason, detail)` of a removed row, None of a kept one.
     fn removal(&self, row: usize) -> PyResult<Option<(String, String, String)>> {
         let verdicts = self.inner.read();

@@ -1,0 +1,315 @@
+"""Every setting with its default, its unit and its bounds. There are no defaults anywhere else.
+
+Order of precedence: the defaults here, then `xfeed.toml` in the data directory, then environment
+variables (`XFEED_FILTERS__AGE__MAX_AGE_SECS=3600`), then what the caller passes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from xfeed.errors import ConfigError
+
+ENV_PREFIX = "XFEED_"
+ENV_IGNORED = frozenset({"XFEED_SHARED"})
+"""Variables with the prefix that belong to the test suite."""
+
+FILE_NAME = "xfeed.toml"
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ThunderConfig(_Section):
+    """The in-network post store and its read."""
+
+    retention_secs: Positive = Field(
+        172_800, description="posts older than this are forgotten (X: post_retention_seconds)"
+    )
+    max_results: Positive = Field(
+        1_200, description="most in-network candidates (X: MAX_POSTS_TO_RETURN)"
+    )
+    max_originals_per_author: Positive = Field(
+        50, description="newest originals and quotes per author (X: MAX_ORIGINAL_POSTS_PER_AUTHOR)"
+    )
+    max_secondary_per_author: Positive = Field(
+        30, description="newest replies and reposts per author (X: MAX_REPLY_POSTS_PER_AUTHOR)"
+    )
+
+
+class WorldConfig(_Section):
+    """What else is remembered."""
+
+    max_history_len: Positive = Field(
+        1_024, description="newest interactions kept of each viewer (X: max sequence length)"
+    )
+
+
+class RetrievalConfig(_Section):
+    """Out-of-network candidates from the two towers."""
+
+    max_results: Positive = Field(1_000, description="most retrieved candidates (X: 1000)")
+
+
+class PopularConfig(_Section):
+    """Popular posts, where no model or no history can tell more."""
+
+    max_results: Positive = Field(200, description="most popular candidates")
+
+
+class AgeConfig(_Section):
+    """The `age` filter."""
+
+    max_age_secs: Positive = Field(
+        172_800, description="older posts are removed; exactly this age stays (X: MAX_POST_AGE)"
+    )
+
+
+class LabelsConfig(_Section):
+    """The `labels` filter."""
+
+    removing: tuple[str, ...] = Field(
+        ("spam", "abuse", "graphic", "illegal", "hidden"),
+        description="labels of a post or of its author that remove it",
+    )
+
+
+class FiltersConfig(_Section):
+    """Settings of the filters that have any."""
+
+    age: AgeConfig = AgeConfig()
+    labels: LabelsConfig = LabelsConfig()
+
+
+class ScoringConfig(_Section):
+    """From predictions to scores."""
+
+    preset: str = Field("x-2026-08-21", description="dated parameter set, see `xfeed config show`")
+    weights: dict[str, float] = Field(
+        default_factory=dict, description="weights by action that replace those of the preset"
+    )
+
+
+class PipelineConfig(_Section):
+    """Which stages run, in order."""
+
+    query_hydrators: tuple[str, ...] = ("following", "safety", "seen")
+    sources: tuple[str, ...] = ("in_network", "retrieval", "popular")
+    hydrators: tuple[str, ...] = ("core_data", "in_network", "labels")
+    filters: tuple[str, ...] = (
+        "duplicates",
+        "missing_core_data",
+        "age",
+        "self_post",
+        "social_graph",
+        "labels",
+        "muted_keywords",
+        "previously_seen",
+        "repost_duplicates",
+    )
+    scorers: tuple[str, ...] = (
+        "predictor",
+        "weighted_sum",
+        "newest_then_popular",
+        "author_diversity",
+        "out_of_network",
+    )
+    selector: str = "top_k"
+
+
+class TrainingConfig(_Section):
+    """`Feed.fit()`."""
+
+    ranker_epochs: Annotated[int, Field(ge=1, le=100)] = Field(
+        1, description="passes of the ranker over the log; more passes learn ids by heart"
+    )
+    retrieval_epochs: Annotated[int, Field(ge=1, le=100)] = Field(
+        2, description="passes of the two towers over the positive impressions"
+    )
+    held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1, description="newest share of the impressions, kept for evaluation"
+    )
+    max_rows_per_viewer: Positive = Field(
+        16_384, description="newest interactions of each viewer that are learned from"
+    )
+    min_impressions: Positive = Field(
+        200, description="fewer impressions than this are not enough to learn from"
+    )
+
+
+class FeedConfig(_Section):
+    """All settings of one feed."""
+
+    clock: Literal["log", "system"] = Field(
+        "log",
+        description="`log`: now is the time of the latest event, so equal states give equal"
+        " answers; `system`: now is the system clock",
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        0, description="the only source of randomness"
+    )
+    surface: Annotated[int, Field(ge=0, le=15)] = Field(
+        1, description="where the page is shown, as the models know it (X: 1 is the home feed)"
+    )
+    page_size: Annotated[int, Field(ge=1, le=500)] = Field(
+        20, description="posts in an answer when the caller does not say (X: RESULT_SIZE 35)"
+    )
+    ingest_batch_len: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        8_192, description="events per transaction: acknowledged together"
+    )
+    threads: Annotated[int, Field(ge=0, le=256)] = Field(
+        0, description="threads of the models; 0 lets torch decide"
+    )
+    thunder: ThunderConfig = ThunderConfig()
+    world: WorldConfig = WorldConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
+    popular: PopularConfig = PopularConfig()
+    filters: FiltersConfig = FiltersConfig()
+    scoring: ScoringConfig = ScoringConfig()
+    pipeline: PipelineConfig = PipelineConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @property
+    def digest(self) -> str:
+        """Hash of all settings, in hexadecimal."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_config(
+    directory: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> FeedConfig:
+    """Reads the settings of a data directory.
+
+    Args:
+        directory: where `xfeed.toml` may lie.
+        overrides: nested settings that come last.
+        environ: environment variables; those of the process when None.
+
+    Raises:
+        ConfigError: naming the setting, the value, what is allowed and, for an unknown name, the
+            nearest known one.
+    """
+    merged: dict[str, Any] = {}
+    if directory is not None and (directory / FILE_NAME).exists():
+        _merge(merged, _read_toml(directory / FILE_NAME))
+    _merge(merged, _read_environ(os.environ if environ is None else environ))
+    _merge(merged, overrides or {})
+    try:
+        return FeedConfig.model_validate(merged)
+    except ValidationError as error:
+        raise _explain(error) from None
+
+
+def parse_override(assignment: str) -> dict[str, Any]:
+    """Reads ``filters.age.max_age_secs=3600`` into nested settings.
+
+    Raises:
+        ConfigError: when there is no ``=`` in it.
+    """
+    path, equals, text = assignment.partition("=")
+    if not equals or not path:
+        raise ConfigError(
+            f"`{assignment}` is not an assignment",
+            code="bad_override",
+            hint="write section.setting=value, such as filters.age.max_age_secs=3600",
+        )
+    return _nest(path.strip().split("."), _value(text.strip()))
+
+
+def to_toml(settings: Mapping[str, Any], prefix: str = "") -> str:
+    """Writes nested settings as TOML: plain values first, then one table per section."""
+    lines = [f"{key} = {_toml_value(v)}" for key, v in settings.items() if not isinstance(v, Mapping)]
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            name = f"{prefix}.{key}" if prefix else key
+            body = to_toml(value, name)
+            has_values = any(not isinstance(inner, Mapping) for inner in value.values())
+            lines += ["", f"[{name}]", body] if has_values or not value else [body]
+    return "\n".join(lines).strip("\n")
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"`{path}` is not valid TOML: {error}", code="bad_toml", hint="mend or remove the file"
+        ) from error
+
+
+def _read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for name in sorted(environ):
+        if name.startswith(ENV_PREFIX) and name not in ENV_IGNORED:
+            path = name.removeprefix(ENV_PREFIX).lower().split("__")
+            _merge(merged, _nest(path, _value(environ[name])))
+    return merged
+
+
+def _nest(path: list[str], value: object) -> dict[str, Any]:
+    nested: Any = value
+    for key in reversed(path):
+        nested = {key: nested}
+    result: dict[str, Any] = nested
+    return result
+
+
+def _value(text: str) -> object:
+    """A TOML value where the text is one, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for key, value in other.items():
+        known = into.get(key)
+        if isinstance(known, dict) and isinstance(value, Mapping):
+            _merge(known, value)
+        else:
+            into[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _explain(error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(path, _paths(FeedConfig), n=1)
+        hint = f"did you mean `{near[0]}`?" if near else "`xfeed config show` lists all settings"
+        return ConfigError(f"there is no setting `{path}`", code="unknown_setting", hint=hint)
+    return ConfigError(
+        f"`{path}` is `{first['input']}`: {first['msg'].lower()}",
+        code="bad_setting",
+        hint="`xfeed config show` lists all settings with their bounds",
+    )
+
+
+def _paths(model: type[BaseModel], prefix: str = "") -> list[str]:
+    found = []
+    for name, field in model.model_fields.items():
+        found.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found += _paths(field.annotation, f"{prefix}{name}.")
+    return found

@@ -1,0 +1,288 @@
+"""The feed: one data directory, from events to explained pages."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from xfeed import _core, config as config_module, ingest as ingest_module
+from xfeed.adapters import RawLine, adapter as find_adapter
+from xfeed.errors import ConfigError
+from xfeed.events import EventLike, system_now_ms, to_payload
+from xfeed.ids import IdLike, to_u64
+from xfeed.ingest import IngestReport
+from xfeed.log import SqliteLog
+from xfeed.mixer import FeedResult, Parts, Pipeline
+from xfeed.mixer.page import make_page
+from xfeed.mixer.result import Receipt, Where
+from xfeed.models import ModelStore
+from xfeed.presets import load_preset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    from xfeed.config import FeedConfig
+    from xfeed.log import EventLog
+    from xfeed.phoenix.train import FitReport, Progress
+
+REPLAY_BATCH_LEN = 16_384
+"""Events per step of a replay; bounds memory."""
+
+MAX_PAGE_LEN = 500
+
+
+class Feed:
+    """A feed over one data directory; make one with `Feed.open`.
+
+    Safe to use from several threads. Exactly one process may have it open for writing.
+
+    Example:
+        >>> import tempfile
+        >>> with Feed.open(tempfile.mkdtemp()) as feed:
+        ...     _ = feed.ingest([
+        ...         {"type": "follow", "at_ms": 1, "user_id": "ann", "target_id": "bob"},
+        ...         {"type": "post", "at_ms": 2, "post_id": 7, "author_id": "bob", "text": "hi"},
+        ...     ])
+        ...     page = feed.for_you("ann")
+        >>> page[0].post_id, page.mode
+        ('7', 'newest_then_popular')
+    """
+
+    def __init__(self, directory: Path, log: EventLog, config: FeedConfig) -> None:
+        self._directory = directory
+        self._log = log
+        self._config = config
+        self._preset = load_preset(config.scoring.preset)
+        self._models = ModelStore(directory, config.threads)
+        self._world = _core.World(
+            retention_ms=config.thunder.retention_secs * 1_000,
+            max_history_len=config.world.max_history_len,
+        )
+        self._offset = 0
+        self._write_lock = threading.Lock()
+        self._pipeline_lock = threading.Lock()
+        self._pipeline: Pipeline | None = None
+        # A wrong weight or stage name is an error now, not at the first request.
+        Pipeline(Parts(self._world, config, self._preset, None))
+        self.refresh()
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path | str,
+        *,
+        mode: Literal["write", "read"] = "write",
+        config: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Opens a data directory and folds its log into memory.
+
+        Args:
+            directory: made when it does not exist and `mode` is ``"write"``.
+            mode: ``"read"`` opens beside a writer and never changes a file.
+            config: nested settings that override `xfeed.toml` and the environment.
+
+        Raises:
+            StoreError: when another process writes here, or there is nothing to read.
+            ConfigError: when a setting is unknown or out of its bounds.
+        """
+        path = Path(directory)
+        if mode == "write":
+            path.mkdir(parents=True, exist_ok=True)
+        settings = config_module.load_config(path, config)
+        log = SqliteLog(path, mode=mode)
+        try:
+            return cls(path, log, settings)
+        except BaseException:
+            log.close()
+            raise
+
+    def refresh(self) -> int:
+        """Folds what the log got since the last call; returns how many events that were."""
+        with self._write_lock:
+            start = self._offset
+            for payloads in self._log.read(self._offset, REPLAY_BATCH_LEN):
+                self._world.apply(_core.decode_events(payloads))
+                self._offset += len(payloads)
+            return self._offset - start
+
+    @property
+    def config(self) -> FeedConfig:
+        """All settings."""
+        return self._config
+
+    @property
+    def world(self) -> _core.World:
+        """The state, for stages of your own."""
+        return self._world
+
+    @property
+    def log_offset(self) -> int:
+        """How many events of the log the state holds."""
+        return self._offset
+
+    @property
+    def directory(self) -> Path:
+        """The data directory."""
+        return self._directory
+
+    @property
+    def model_problem(self) -> str:
+        """Why the active model does not serve; empty when it does or when there is none."""
+        return self._models.problem
+
+    def counts(self) -> dict[str, int]:
+        """How much there is of everything."""
+        return self._world.counts()
+
+    def state_hash(self) -> str:
+        """Hash of the whole state; equal logs give equal hashes."""
+        with self._write_lock:
+            return self._world.digest()
+
+    def now_ms(self) -> int:
+        """The time of a request that names none; see `config.clock`."""
+        return self._world.last_ms if self._config.clock == "log" else system_now_ms()
+
+    def ingest(
+        self,
+        events: Iterable[EventLike],
+        *,
+        source: str = "<events>",
+        on_ack: Callable[[IngestReport], None] | None = None,
+    ) -> IngestReport:
+        """Appends events to the log and folds them in.
+
+        Args:
+            events: `Event` objects, mappings or JSON lines; read lazily.
+            source: name of where they come from, for the dead-letter file.
+            on_ack: called with the report so far whenever a batch is durable.
+
+        Returns:
+            How many were read, accepted, left out as repetitions, and refused by reason. Refused
+            events are in `dead_letters.jsonl`; they never stop the others.
+
+        Raises:
+            StoreError: when the log cannot be written or is open for reading only.
+        """
+        lines = (RawLine(to_payload(event), source, i) for i, event in enumerate(events, start=1))
+        return self._ingest_lines(lines, on_ack)
+
+    def ingest_files(
+        self,
+        paths: Sequence[Path | str],
+        *,
+        format: str = "jsonl",  # noqa: A002 - the word that users know
+        on_ack: Callable[[IngestReport], None] | None = None,
+    ) -> IngestReport:
+        """Reads files of a known format; see `docs/adapters.md`.
+
+        Raises:
+            ConfigError: for an unknown format or a file that is not of it.
+            StoreError: when the log cannot be written.
+        """
+        reader = find_adapter(format)
+        lines = reader.read([Path(path) for path in paths])
+        return self._ingest_lines(lines, on_ack)
+
+    def _ingest_lines(
+        self, lines: Iterable[RawLine], on_ack: Callable[[IngestReport], None] | None
+    ) -> IngestReport:
+        with self._write_lock:
+            report = ingest_module.ingest(
+                lines,
+                log=self._log,
+                world=self._world,
+                directory=self._directory,
+                batch_len=self._config.ingest_batch_len,
+                now_ms=system_now_ms(),
+                on_ack=on_ack,
+            )
+            self._offset = report.end_offset
+            return report
+
+    def fit(self, *, progress: Callable[[Progress], None] | None = None) -> FitReport:
+        """Trains retrieval and ranking on the log, evaluates on the newest part, and activates.
+
+        The next page is ranked by the new model; until then the old one serves.
+
+        Args:
+            progress: called after each training step.
+
+        Raises:
+            ConfigError: when the log holds too little to learn from.
+            BundleError: when training did not end well; the old model keeps serving.
+        """
+        from xfeed.training import fit
+
+        return fit(self._log, self._models, self._config, progress)
+
+    def for_you(
+        self, viewer_id: IdLike, *, limit: int | None = None, now_ms: int | None = None
+    ) -> FeedResult:
+        """Makes a page.
+
+        Args:
+            viewer_id: who asks; anybody, also somebody never heard of.
+            limit: posts on the page, 1 to 500; `config.page_size` when None.
+            now_ms: time of the request in unix milliseconds; `Feed.now_ms` when None.
+
+        Raises:
+            ConfigError: when `limit` is out of bounds.
+            EventError: when `viewer_id` is no id.
+        """
+        length = self._config.page_size if limit is None else limit
+        if not 1 <= length <= MAX_PAGE_LEN:
+            raise ConfigError(
+                f"the limit `{limit}` is outside 1 ..= {MAX_PAGE_LEN}",
+                code="bad_limit",
+                hint="ask for a page of 20 and come back for more",
+            )
+        when = self.now_ms() if now_ms is None else now_ms
+        pipeline = self._current_pipeline()
+        run = pipeline.run(to_u64(viewer_id), when, length)
+        return make_page(pipeline, run, self._receipt(pipeline, when))
+
+    def where(self, post_id: IdLike, viewer_id: IdLike, *, now_ms: int | None = None) -> Where:
+        """What becomes of a post on the page of a viewer."""
+        return self.for_you(viewer_id, now_ms=now_ms).where(post_id)
+
+    def _current_pipeline(self) -> Pipeline:
+        with self._pipeline_lock:
+            model = self._models.current()
+            pipeline = self._pipeline
+            if pipeline is None or pipeline.parts.model is not model:
+                pipeline = Pipeline(Parts(self._world, self._config, self._preset, model))
+                self._pipeline = pipeline
+            return pipeline
+
+    def _receipt(self, pipeline: Pipeline, now_ms: int) -> Receipt:
+        model = pipeline.parts.model
+        return Receipt(
+            log_offset=self._offset,
+            bundle_id="" if model is None else model.bundle_id,
+            preset=self._preset.name,
+            weights_digest=self._preset.digest,
+            config_digest=self._config.digest,
+            seed=self._config.seed,
+            now_ms=now_ms,
+        )
+
+    def close(self) -> None:
+        """Lets go of the log; a writer makes room for the next one."""
+        self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Feed({str(self._directory)!r}, log_offset={self._offset})"

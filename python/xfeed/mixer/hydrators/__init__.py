@@ -1,0 +1,1 @@
+"""One hydrator per file."""

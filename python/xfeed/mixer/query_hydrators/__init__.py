@@ -1,0 +1,1 @@
+"""One query hydrator per file."""

@@ -1,0 +1,41 @@
+"""Posts from outside the viewer's network count less."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from xfeed import _core
+
+if TYPE_CHECKING:
+    from xfeed._core import CandidateBatch, Query
+    from xfeed.mixer.board import ScoreBoard
+    from xfeed.mixer.stages import Parts
+
+REPLY, REPOST = 1, 2
+
+
+class OutOfNetwork:
+    """Multiplies by the preset's factor; replies and reposts in network may count so too."""
+
+    name: ClassVar[str] = "out_of_network"
+
+    def __init__(self, parts: Parts) -> None:
+        self._factor = parts.preset.out_of_network_factor
+        self._rescore_secondary = parts.preset.rescore_secondary
+
+    def score(self, query: Query, candidates: CandidateBatch, board: ScoreBoard) -> None:  # noqa: ARG002
+        """Multiplies the scores."""
+        if not board.is_predicted:
+            return
+        kind = candidates.kind[board.rows]
+        board.multiply(
+            self.name,
+            _core.out_of_network(
+                np.ascontiguousarray(candidates.in_network[board.rows]),
+                (kind == REPLY) | (kind == REPOST),
+                self._factor,
+                self._rescore_secondary,
+            ),
+        )

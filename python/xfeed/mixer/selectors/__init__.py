@@ -1,0 +1,1 @@
+"""One selector per file."""

@@ -1,0 +1,24 @@
+from pathlib import Path
+
+import pytest
+
+from tests.phoenix.worlds import World, make_world, small_fit
+from xfeed.phoenix.runtime import Phoenix
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    return make_world()
+
+
+@pytest.fixture(scope="session")
+def bundle_dir(tmp_path_factory: pytest.TempPathFactory, world: World) -> Path:
+    """A bundle fitted on the small world."""
+    directory = tmp_path_factory.mktemp("bundles") / "first"
+    small_fit(directory, world)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def phoenix(bundle_dir: Path) -> Phoenix:
+    return Phoenix.load(bundle_dir)

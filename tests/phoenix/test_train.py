@@ -1,0 +1,195 @@
+"""Training learns, repeats itself exactly, and survives bad steps."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.phoenix.worlds import World, make_world, small_config, small_fit
+from xfeed.actions import INDEX
+from xfeed.errors import BundleError
+from xfeed.phoenix.config import TrainConfig
+from xfeed.phoenix.examples import Examples
+from xfeed.phoenix.optimize import FlatAdamW, Optimizer, Progress, initialise
+from xfeed.phoenix.ranker import Ranker
+from xfeed.phoenix.tables import RowTable, TrainingTables
+from xfeed.phoenix.train import fit
+from xfeed.phoenix.train_ranker import base_rates
+from xfeed.phoenix.train_retrieval import softmax_loss
+
+QUICK = TrainConfig(
+    batch_size=64, retrieval_batch_size=64, retrieval_negatives=8, held_out_fraction=0.2
+)
+
+
+def digest(directory: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.iterdir()
+    }
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, world: World) -> None:
+    first = small_fit(tmp_path / "first", world, QUICK)
+    second = small_fit(tmp_path / "second", world, QUICK)
+    other = small_fit(tmp_path / "other", world, replace(QUICK, seed=1))
+    assert digest(tmp_path / "first") == digest(tmp_path / "second")
+    assert first.bundle_id == second.bundle_id != other.bundle_id
+    assert not set(digest(tmp_path / "first").values()) & set(digest(tmp_path / "other").values())
+
+
+def test_the_models_learn_what_the_viewers_like(tmp_path: Path) -> None:
+    world = make_world(n_posts=120, n_rows=4_000, seed=2)
+    train = TrainConfig(
+        batch_size=32,
+        retrieval_batch_size=32,
+        retrieval_negatives=16,
+        ranker_epochs=8,
+        retrieval_epochs=4,
+    )
+    report = small_fit(tmp_path / "bundle", world, train)
+    favorite = report.ranker.actions["favorite"]
+    assert favorite.auc is not None
+    assert favorite.post_rate_auc is not None
+    assert favorite.viewer_rate_auc is not None
+    assert favorite.auc > max(favorite.post_rate_auc, favorite.viewer_rate_auc) + 0.1
+    assert favorite.calibration == pytest.approx(1, abs=0.2)
+    found, popular = report.retrieval.recall["50"], report.retrieval.popularity_recall["50"]
+    assert found is not None
+    assert popular is not None
+    assert found > popular + 0.1
+
+
+def test_the_report_is_plain_json_and_says_what_was_done(tmp_path: Path, world: World) -> None:
+    seen: list[Progress] = []
+    report = fit(
+        world.posts, world.interactions, small_config(), QUICK, seen.append, tmp_path / "bundle"
+    )
+    values = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert values["bundle_id"] == report.bundle_id
+    assert values["ranker"]["actions"]["report"]["auc"] is None
+    assert report.training_impressions + report.held_out_impressions == int(
+        world.interactions.is_impression.sum()
+    )
+    assert {progress.stage for progress in seen} == {"ranker", "retrieval", "evaluation"}
+    last = [progress for progress in seen if progress.stage == "ranker"][-1]
+    assert last.step == last.n_steps == report.ranker_training.n_steps
+
+
+def test_everything_can_be_trained_on(tmp_path: Path, world: World) -> None:
+    report = small_fit(tmp_path / "bundle", world, replace(QUICK, held_out_fraction=0.0))
+    assert report.held_out_impressions == 0
+    assert report.cutoff_ms is None
+    assert report.ranker.actions["favorite"].auc is None
+    assert report.retrieval.recall["10"] is None
+
+
+def test_a_log_without_any_positive_still_fits(tmp_path: Path, world: World) -> None:
+    rows = world.interactions
+    quiet = replace(
+        rows,
+        actions=np.zeros_like(rows.actions),
+        dwell_secs=np.zeros_like(rows.dwell_secs),
+        acted_ms=np.zeros_like(rows.acted_ms),
+    )
+    report = small_fit(tmp_path / "bundle", World(world.posts, quiet), QUICK)
+    assert report.retrieval_training.n_steps == 0
+    assert report.ranker.actions["not_dwelled"].positives == report.held_out_impressions
+
+
+def test_a_fit_that_ends_not_finite_writes_nothing(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(table: RowTable, learning_rate: float) -> None:
+        table.rows[1] = learning_rate * np.inf
+
+    monkeypatch.setattr(RowTable, "step", explode)
+    with pytest.raises(BundleError) as caught:
+        small_fit(tmp_path / "bundle", world, QUICK)
+    assert caught.value.code == "not_finite"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_with_a_gradient_that_is_not_finite_is_skipped_and_counted(world: World) -> None:
+    config = small_config()
+    generator = torch.Generator().manual_seed(0)
+    model = Ranker(config)
+    initialise(model, generator)
+    tables = TrainingTables(config, world.posts, 0.1, generator)
+    optimizer = Optimizer(model, tables, TrainConfig(), 4)
+
+    def step(factor: float) -> None:
+        rows = tables.viewers(np.array([5], dtype=np.uint64), training=True)
+        optimizer.step((rows.sum() + model.out_norm.sum()) * factor)
+
+    before = model.out_norm.detach().clone(), tables.tables["user"].rows.clone()
+    step(float("nan"))
+    assert optimizer.n_skipped == 1
+    assert torch.equal(model.out_norm, before[0])
+    assert torch.equal(tables.tables["user"].rows, before[1])
+    step(1.0)
+    assert optimizer.n_skipped == 1
+    assert not torch.equal(model.out_norm, before[0])
+    assert not torch.equal(tables.tables["user"].rows, before[1])
+
+
+def test_dense_steps_agree_with_the_adamw_of_torch() -> None:
+    torch.manual_seed(0)
+    ours, theirs = (torch.nn.Linear(3, 2) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    reference = torch.optim.AdamW(
+        [
+            {"params": [theirs.weight], "weight_decay": 0.1},
+            {"params": [theirs.bias], "weight_decay": 0.0},
+        ],
+        lr=0.05,
+        betas=(0.9, 0.98),
+    )
+    optimizer = FlatAdamW(ours, 0.1)
+    for step in range(5):
+        x = torch.arange(6.0).view(2, 3) + step
+        for model in (ours, theirs):
+            model.zero_grad(set_to_none=False)
+            model(x).square().sum().backward()
+        optimizer.step(0.05)
+        reference.step()
+    torch.testing.assert_close(ours.weight, theirs.weight)
+    torch.testing.assert_close(ours.bias, theirs.bias)
+
+
+def test_row_steps_touch_only_the_rows_looked_up_and_never_padding() -> None:
+    table = RowTable(6, 2, 0.1, torch.Generator().manual_seed(0))
+    before = table.rows.clone()
+    looked_up = table.lookup(torch.tensor([[0, 3], [3, 5]]), training=True)
+    (looked_up * torch.tensor([1.0, 3.0])).sum().backward()  # type: ignore[no-untyped-call]
+    table.step(0.5)
+    assert not table.rows[0].any()
+    untouched = [1, 2, 4]
+    assert torch.equal(table.rows[untouched], before[untouched])
+    # row 3 was used twice: gradient (2, 6), accumulator mean(4, 36) = 20
+    expected = before[3] - 0.5 * torch.tensor([2.0, 6.0]) / 20**0.5
+    torch.testing.assert_close(table.rows[3], expected)
+    assert table.accumulators.tolist() == [0, 0, 0, 20, 0, 5]
+
+
+def test_fresh_heads_predict_the_base_rates(world: World) -> None:
+    rates = base_rates(Examples.split(world.interactions, 0.1))
+    assert ((rates > 0) & (rates < 1)).all()
+    share = (world.interactions.actions != 0).mean()
+    assert float(rates[INDEX["favorite"]]) == pytest.approx(share, abs=0.05)
+    assert float(rates[INDEX["report"]]) < 1e-3
+
+
+def test_frequent_draws_are_corrected_in_the_softmax() -> None:
+    scores = torch.zeros(1, 3)
+    target = torch.tensor([0])
+    nothing = torch.zeros(1, 3, dtype=torch.bool)
+    draws = torch.tensor([1.0, 2.0, 4.0]).log()
+    loss = softmax_loss(scores, draws, target, nothing)
+    assert float(loss) == pytest.approx(-np.log(1 / (1 + 1 / 2 + 1 / 4)))
+    excluded = torch.tensor([[False, False, True]])
+    loss = softmax_loss(scores, draws, target, excluded)
+    assert float(loss) == pytest.approx(-np.log(1 / (1 + 1 / 2)))
