@@ -13,15 +13,15 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xfeed.errors import ConfigError
 
 ENV_PREFIX = "XFEED_"
-ENV_IGNORED = frozenset({"XFEED_SHARED"})
-"""Variables with the prefix that belong to the test suite."""
+ENV_IGNORED = frozenset({"XFEED_DATA", "XFEED_SHARED"})
+"""Variables with the prefix that are no settings: the command line's and the test suite's."""
 
 FILE_NAME = "xfeed.toml"
 
@@ -105,28 +105,41 @@ class ScoringConfig(_Section):
 class PipelineConfig(_Section):
     """Which stages run, in order."""
 
-    query_hydrators: tuple[str, ...] = ("following", "safety", "seen")
-    sources: tuple[str, ...] = ("in_network", "retrieval", "popular")
-    hydrators: tuple[str, ...] = ("core_data", "in_network", "labels")
-    filters: tuple[str, ...] = (
-        "duplicates",
-        "missing_core_data",
-        "age",
-        "self_post",
-        "social_graph",
-        "labels",
-        "muted_keywords",
-        "previously_seen",
-        "repost_duplicates",
+    query_hydrators: tuple[str, ...] = Field(
+        ("following", "safety", "seen"), description="what is looked up about the viewer"
     )
-    scorers: tuple[str, ...] = (
-        "predictor",
-        "weighted_sum",
-        "newest_then_popular",
-        "author_diversity",
-        "out_of_network",
+    sources: tuple[str, ...] = Field(
+        ("in_network", "retrieval", "popular"),
+        description="where candidates come from; the first one wins duplicates",
     )
-    selector: str = "top_k"
+    hydrators: tuple[str, ...] = Field(
+        ("core_data", "in_network", "labels"), description="what is looked up about candidates"
+    )
+    filters: tuple[str, ...] = Field(
+        (
+            "duplicates",
+            "missing_core_data",
+            "age",
+            "self_post",
+            "social_graph",
+            "labels",
+            "muted_keywords",
+            "previously_seen",
+            "repost_duplicates",
+        ),
+        description="what removes candidates, in order",
+    )
+    scorers: tuple[str, ...] = Field(
+        (
+            "predictor",
+            "weighted_sum",
+            "newest_then_popular",
+            "author_diversity",
+            "out_of_network",
+        ),
+        description="what makes the score, in order",
+    )
+    selector: str = Field("top_k", description="what sorts and cuts")
 
 
 class TrainingConfig(_Section):
@@ -206,9 +219,9 @@ def load_config(
     """
     merged: dict[str, Any] = {}
     if directory is not None and (directory / FILE_NAME).exists():
-        _merge(merged, _read_toml(directory / FILE_NAME))
-    _merge(merged, _read_environ(os.environ if environ is None else environ))
-    _merge(merged, overrides or {})
+        merge(merged, _read_toml(directory / FILE_NAME))
+    merge(merged, _read_environ(os.environ if environ is None else environ))
+    merge(merged, overrides or {})
     try:
         return FeedConfig.model_validate(merged)
     except ValidationError as error:
@@ -233,7 +246,9 @@ def parse_override(assignment: str) -> dict[str, Any]:
 
 def to_toml(settings: Mapping[str, Any], prefix: str = "") -> str:
     """Writes nested settings as TOML: plain values first, then one table per section."""
-    lines = [f"{key} = {_toml_value(v)}" for key, v in settings.items() if not isinstance(v, Mapping)]
+    lines = [
+        f"{key} = {_toml_value(v)}" for key, v in settings.items() if not isinstance(v, Mapping)
+    ]
     for key, value in settings.items():
         if isinstance(value, Mapping):
             name = f"{prefix}.{key}" if prefix else key
@@ -241,6 +256,46 @@ def to_toml(settings: Mapping[str, Any], prefix: str = "") -> str:
             has_values = any(not isinstance(inner, Mapping) for inner in value.values())
             lines += ["", f"[{name}]", body] if has_values or not value else [body]
     return "\n".join(lines).strip("\n")
+
+
+def suggest(directory: Path, settings: Mapping[str, Any]) -> Path | None:
+    """Writes `settings` as the `xfeed.toml` of a new data directory; returns the file if it did.
+
+    A directory that holds a log or settings already is left as it is.
+    """
+    path = directory / FILE_NAME
+    if not settings or path.exists() or (directory.exists() and any(directory.iterdir())):
+        return None
+    load_config(None, settings, {})
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_toml(settings) + "\n", encoding="utf-8")
+    return path
+
+
+class Row(NamedTuple):
+    """One setting, for people.
+
+    Attributes:
+        name: dotted name, as `--set` takes it.
+        value: its value, as TOML.
+        description: what it means.
+    """
+
+    name: str
+    value: str
+    description: str
+
+
+def describe(section: BaseModel, prefix: str = "") -> list[Row]:
+    """Every setting below `section` with its value and meaning, in order."""
+    rows = []
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            rows += describe(value, f"{prefix}{name}.")
+        else:
+            rows.append(Row(prefix + name, _toml_value(value), field.description or ""))
+    return rows
 
 
 def _toml_value(value: object) -> str:
@@ -263,7 +318,7 @@ def _read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     for name in sorted(environ):
         if name.startswith(ENV_PREFIX) and name not in ENV_IGNORED:
             path = name.removeprefix(ENV_PREFIX).lower().split("__")
-            _merge(merged, _nest(path, _value(environ[name])))
+            merge(merged, _nest(path, _value(environ[name])))
     return merged
 
 
@@ -283,11 +338,12 @@ def _value(text: str) -> object:
         return text
 
 
-def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
+def merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
+    """Puts `other` over `into`, section by section."""
     for key, value in other.items():
         known = into.get(key)
         if isinstance(known, dict) and isinstance(value, Mapping):
-            _merge(known, value)
+            merge(known, value)
         else:
             into[key] = dict(value) if isinstance(value, Mapping) else value
 

@@ -62,7 +62,9 @@ class Event:
     def types() -> dict[str, dict[str, str]]:
         """Every event type with its fields and what each holds."""
         return {
-            name: {field: what + (", required" if required else "") for field, what, required in rows}
+            name: {
+                field: what + (", required" if required else "") for field, what, required in rows
+            }
             for name, rows in _core.event_schema()
             if name
         }
@@ -113,4 +115,6 @@ def _check(payload: bytes) -> None:
     rejects = _core.decode_events([payload], system_now_ms()).rejects()
     if rejects:
         _, code, field, _, message = rejects[0]
-        raise EventError(message, code=code, hint=f"see `{field or 'the schema'}` in docs/events.md")
+        raise EventError(
+            message, code=code, hint=f"see `{field or 'the schema'}` in docs/events.md"
+        )

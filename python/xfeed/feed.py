@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from xfeed.config import FeedConfig
     from xfeed.log import EventLog
-    from xfeed.phoenix.train import FitReport, Progress
+    from xfeed.phoenix.optimize import Progress
+    from xfeed.phoenix.train import FitReport
 
 REPLAY_BATCH_LEN = 16_384
 """Events per step of a replay; bounds memory."""

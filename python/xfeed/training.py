@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from xfeed.config import FeedConfig
     from xfeed.log import EventLog
     from xfeed.models import ModelStore
-    from xfeed.phoenix.train import FitReport, Progress
+    from xfeed.phoenix.optimize import Progress
+    from xfeed.phoenix.train import FitReport
 
 
 REPLAY_BATCH_LEN = 16_384

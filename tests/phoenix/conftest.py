@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
+from xfeed.phoenix.runtime import Phoenix
 
 from tests.phoenix.worlds import World, make_world, small_fit
-from xfeed.phoenix.runtime import Phoenix
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-
-from tests.phoenix.worlds import World, make_posts
 from xfeed.errors import ShapeError
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
+
+from tests.phoenix.worlds import World, make_posts
 
 COLUMNS = (
     "viewer_key", "post_row", "at_ms", "surface", "actions", "dwell_secs", "acted_ms",

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-
-from tests.phoenix.worlds import World, small_fit
 from xfeed.errors import BundleError
 from xfeed.phoenix import bundle as bundles
 from xfeed.phoenix.bundle import read_bundle, write_bundle
 from xfeed.phoenix.config import TrainConfig
 from xfeed.phoenix.runtime import Phoenix
+
+from tests.phoenix.worlds import World, small_fit
 
 Tensors = dict[str, Any]
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from tests.phoenix.worlds import HOUR_MS, START_MS, World
 from xfeed.actions import INDEX
 from xfeed.errors import ConfigError
 from xfeed.phoenix.batch import InteractionColumns
 from xfeed.phoenix.examples import Examples, Samples
 from xfeed.phoenix.features import known_at
+
+from tests.phoenix.worlds import HOUR_MS, START_MS, World
 
 FAVORITE = np.uint64(1 << INDEX["favorite"])
 DWELL = np.uint64(1 << INDEX["dwell"])

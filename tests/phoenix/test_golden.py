@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xfeed.conformance.phoenix import GOLDEN
 
 from tests.shared_data import shared_path
-from xfeed.conformance.phoenix import GOLDEN
 
 
 @pytest.mark.parametrize("stem", sorted(GOLDEN))

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
-
 from xfeed.phoenix.metrics import auc, calibration, log_loss, recall_at, smoothed_rates
 
 

@@ -6,18 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
-from tests.phoenix.worlds import World, make_world, small_config
 from xfeed.actions import INDEX
 from xfeed.errors import BundleError, ConfigError
 from xfeed.phoenix.batching import Batch, Batcher
-from xfeed.phoenix.config import HashConfig, PhoenixConfig, TrainConfig
+from xfeed.phoenix.config import PhoenixConfig, TrainConfig
 from xfeed.phoenix.examples import Examples
 from xfeed.phoenix.features import duration_bucket, hour_of_day, media_index, post_age_bucket
+from xfeed.phoenix.hashes import HashConfig
 from xfeed.phoenix.optimize import initialise
 from xfeed.phoenix.published import load_published
 from xfeed.phoenix.ranker import Ranker
 from xfeed.phoenix.tables import TrainingTables
+
+from tests.phoenix.worlds import World, make_world, small_config
 
 
 def build(config: PhoenixConfig, world: World, n_candidates: int = 5) -> tuple[Ranker, Batch]:

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-
-from tests.phoenix.worlds import HOUR_MS, START_MS, World, make_posts
 from xfeed.actions import ACTIONS, INDEX, N_DISCRETE
 from xfeed.errors import ShapeError
 from xfeed.phoenix import runtime
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
 from xfeed.phoenix.bundle import read_bundle
 from xfeed.phoenix.runtime import Phoenix
+
+from tests.phoenix.worlds import HOUR_MS, START_MS, World, make_posts
 
 NOW_MS = START_MS + 200 * HOUR_MS
 VIEWER = 7

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from tests.phoenix.worlds import World, make_world, small_config, small_fit
 from xfeed.actions import INDEX
 from xfeed.errors import BundleError
 from xfeed.phoenix.config import TrainConfig
@@ -20,6 +18,8 @@ from xfeed.phoenix.tables import RowTable, TrainingTables
 from xfeed.phoenix.train import fit
 from xfeed.phoenix.train_ranker import base_rates
 from xfeed.phoenix.train_retrieval import softmax_loss
+
+from tests.phoenix.worlds import World, make_world, small_config, small_fit
 
 QUICK = TrainConfig(
     batch_size=64, retrieval_batch_size=64, retrieval_negatives=8, held_out_fraction=0.2

@@ -5,18 +5,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-
 from xfeed.actions import INDEX
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
-from xfeed.phoenix.config import (
-    PhoenixConfig,
-    TrainConfig,
-    author_hash,
-    item_hash,
-    language_hash,
-    topic_hash,
-    user_hash,
-)
+from xfeed.phoenix.config import PhoenixConfig, TrainConfig
+from xfeed.phoenix.hashes import author_hash, item_hash, language_hash, topic_hash, user_hash
 from xfeed.phoenix.optimize import Progress
 from xfeed.phoenix.train import FitReport, fit
 

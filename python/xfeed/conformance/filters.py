@@ -173,7 +173,7 @@ def seen(given: Seen) -> Results:
 
 def muted_keyword(given: Keywords) -> Results:
     """Texts in which a muted word can be read."""
-    muted: tuple[list[bool], ...] = ()
+    muted: list[list[bool]] = []
     for case in given.cases:
         query = _core.Query(VIEWER, 0)
         query.set_safety([], [], [], [case.keyword])
@@ -190,10 +190,10 @@ def social_graph(given: SocialGraph) -> Results:
 
     Who blocks the viewer is said per post there and per viewer here, so every post is asked alone.
     """
-    kept: tuple[int, ...] = ()
-    removed: tuple[int, ...] = ()
+    kept: list[int] = []
+    removed: list[int] = []
     for post in given.candidates:
-        related: tuple[Related, ...] = ()
+        related: list[Related] = []
         blocked_by = [post.author_id] if post.author_blocks_viewer else []
         if post.retweeted_user_id is not None:
             related.append(("reposted", SOMEBODY, post.retweeted_user_id, False))

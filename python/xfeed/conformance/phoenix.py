@@ -1,3 +1,4 @@
+# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """Checks of the models against numbers observed from the published releases.
 
 The golden files are not part of the package. Each function takes the path of one file and says
@@ -15,8 +16,8 @@ import torch
 from torch import Tensor
 
 from xfeed import _core
-from xfeed.phoenix import config as hashes
-from xfeed.phoenix.config import HashConfig, PhoenixConfig
+from xfeed.phoenix import hashes
+from xfeed.phoenix.config import PhoenixConfig, ffn_size
 from xfeed.phoenix.features import post_age_bucket
 from xfeed.phoenix.inputs import CandidateInputs, HistoryInputs, PostInputs, normalised_dwell
 from xfeed.phoenix.published import load_published
@@ -102,7 +103,7 @@ def hashing(path: Path) -> Verdict:
     """Compares buckets and rows of the single table for every table size."""
     z = _read(path)
     settings = json.loads(bytes(z["params_json"]))
-    makers: dict[str, Callable[[int], HashConfig]] = {
+    makers: dict[str, Callable[[int], hashes.HashConfig]] = {
         "user": hashes.user_hash,
         "item": hashes.item_hash,
         "author": hashes.author_hash,
@@ -142,7 +143,7 @@ def components(path: Path) -> Verdict:
             n = normalised_dwell(torch.from_numpy(z["dwell/x"]), float(secs), log=kind == "log")
             _note(worst, "unit_vectors_f32", n.numpy(), z[f"dwell/norm_{secs}_{kind}"])
     sizes = [
-        [hashes.ffn_size(int(width), float(factor)) for factor in z["ffn_size/widening"]]
+        [ffn_size(int(width), float(factor)) for factor in z["ffn_size/widening"]]
         for width in z["ffn_size/emb"]
     ]
     _note(worst, "float64", np.array(sizes), z["ffn_size/size"])
@@ -163,6 +164,7 @@ def _components_of_attention(z: Archive, worst: dict[str, float]) -> None:
         prefix, S = int(z[part + "num_user_prefix_tokens"]), int(z[part + "history_seq_len"])
         valid = torch.from_numpy(z[part + "padding_mask"])
         golden = z[part + "positions"]
+        _note(worst, "float64", np.arange(prefix) + 0 * golden[:, :prefix], golden[:, :prefix])
         # our prefix is one token; a longer one moves every later position by the difference
         shift = prefix - 1
         ours = right_anchored_positions(valid[:, prefix : prefix + S], S).numpy()
@@ -214,10 +216,10 @@ def _config(z: Archive, *, retrieval: bool) -> PhoenixConfig:
     s = _settings(z)
     january = not retrieval and "out/continuous_preds" not in z
 
-    def hashed(maker: Callable[[int], HashConfig], n_functions: int) -> HashConfig:
+    def hashed(maker: Callable[[int], hashes.HashConfig], n_functions: int) -> hashes.HashConfig:
         one = maker(2)
         repeat = (one.scales * n_functions)[:n_functions], (one.biases * n_functions)[:n_functions]
-        return HashConfig(*repeat, one.modulus, 2)
+        return hashes.HashConfig(*repeat, one.modulus, 2)
 
     n_addresses = s.get("num_ip_hashes", 0)
     return PhoenixConfig(

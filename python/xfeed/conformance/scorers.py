@@ -58,9 +58,9 @@ class WeightedPost(Input):
     weights: str
     scores: dict[str, float | None]
     candidate: ScoredPost
-    query: Viewer = Viewer()
+    query: Viewer = msgspec.field(default_factory=Viewer)
     weight_overrides: dict[str, float | None] = msgspec.field(default_factory=dict)
-    option_overrides: Options = Options()
+    option_overrides: Options = msgspec.field(default_factory=Options)
 
 
 class OffsetStep(Input):
@@ -116,7 +116,7 @@ class OutOfNetwork(Input):
     scores: list[float]
     candidates: list[NetworkPost]
     rescore_in_network_replies_retweets: bool
-    query: NoTopics = NoTopics()
+    query: NoTopics = msgspec.field(default_factory=NoTopics)
 
 
 class DiversityThenNetwork(Input):

@@ -13,7 +13,7 @@ class NotCovered(Exception):  # noqa: N818 - nothing went wrong
     """A case asks for something that the code of xfeed does not compute."""
 
 
-class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Input(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Base of all inputs; a key that is not a field makes the input a foreign one."""
 
 

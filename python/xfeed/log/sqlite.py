@@ -62,7 +62,9 @@ class SqliteLog:
                 hint="ingest something first: `xfeed ingest FILE --data DIR`",
             )
         try:
-            self._database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            self._database = sqlite3.connect(
+                self._path, isolation_level=None, check_same_thread=False
+            )
             self._open(writable=mode == "write")
             self._end = self._read_end()
         except sqlite3.DatabaseError as error:

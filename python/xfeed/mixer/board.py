@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-
 @dataclass(slots=True)
 class ScoreBoard:
     """Scores of ``n`` kept candidates and the parts they are made of.

@@ -33,6 +33,7 @@ def make_page(pipeline: Pipeline, run: Run, receipt: Receipt) -> FeedResult:
         report=run.report,
         receipt=receipt,
         locate=lambda post: _locate(pipeline, run, post),
+        removed_examples=lambda: _removed_examples(world, run),
     )
 
 
@@ -65,6 +66,18 @@ def _items(world: World, run: Run) -> tuple[FeedItem, ...]:
             )
         )
     return tuple(items)
+
+
+def _removed_examples(world: World, run: Run) -> list[Where]:
+    posts = run.candidates.post_id
+    first: dict[tuple[str, str], Where] = {}
+    for row in range(len(run.verdicts)):
+        removal = run.verdicts.removal(row)
+        if removal is not None and removal[:2] not in first:
+            stage, reason, detail = removal
+            where = Where(world.spell(int(posts[row])), "removed", stage, reason, detail)
+            first[stage, reason] = where
+    return [first[stage, reason] for stage, reason, _ in run.verdicts.counts()]
 
 
 def _locate(pipeline: Pipeline, run: Run, post: int) -> Where:

@@ -47,8 +47,7 @@ SOURCES: dict[str, Builder] = {s.name: s for s in (InNetwork, Retrieval, Popular
 HYDRATORS: dict[str, Builder] = {s.name: s for s in (CoreData, InNetworkFlag, Labels)}
 PYTHON_FILTERS: dict[str, Builder] = {}
 SCORERS: dict[str, Builder] = {
-    s.name: s
-    for s in (Predictor, WeightedSum, NewestThenPopular, AuthorDiversity, OutOfNetwork)
+    s.name: s for s in (Predictor, WeightedSum, NewestThenPopular, AuthorDiversity, OutOfNetwork)
 }
 SELECTORS: dict[str, Builder] = {s.name: s for s in (TopK,)}
 SIDE_EFFECTS: dict[str, Builder] = {}

@@ -144,6 +144,7 @@ class FeedResult(Sequence[FeedItem]):
         report: Report,
         receipt: Receipt,
         locate: Callable[[int], Where],
+        removed_examples: Callable[[], list[Where]],
     ) -> None:
         self.viewer_id = viewer_id
         self.mode: Mode = mode
@@ -151,6 +152,7 @@ class FeedResult(Sequence[FeedItem]):
         self.report = report
         self.receipt = receipt
         self._locate = locate
+        self._removed_examples = removed_examples
 
     @property
     def funnel(self) -> list[StageReport]:
@@ -174,6 +176,10 @@ class FeedResult(Sequence[FeedItem]):
     def where(self, post_id: IdLike) -> Where:
         """What became of a post: its place, or the stage and the reason that kept it away."""
         return self._locate(to_u64(post_id))
+
+    def removed_examples(self) -> list[Where]:
+        """One removed post for each reason, in the order of the filters."""
+        return self._removed_examples()
 
     @overload
     def __getitem__(self, index: int) -> FeedItem: ...

@@ -1,8 +1,9 @@
+# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """What the viewer did before with the same post, the same author and the same topics.
 
 Attention could learn to compare a candidate with the history, but from a small log it does not
 learn it soon. So the comparison of ids is made exactly, and the model only learns what it means:
-for each kind of match, how many history positions match and which share of them has each action.
+for each kind of match, how many history positions match and how often they have each action.
 A fourth kind matches every position and tells the viewer's own habits. Nothing here looks at
 another candidate.
 """
@@ -18,6 +19,9 @@ from xfeed.phoenix.inputs import HistoryInputs, PostKeys
 
 KINDS: Final = 4
 """Same post, same author, a common topic, any position."""
+
+MADE_UP: Final = 10.0
+"""Matches at the usual rate that are added to the real ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,12 @@ class History:
 
 
 class Affinity(nn.Module):
-    """Turns matches with the history into a vector that is added to the candidate's token.
+    """Turns matches with the history into a part of the candidate's token and of its logits.
+
+    For every kind and action it takes the logarithm of how much more often than usual the
+    viewer acted so on what matches: ``log((acted + k p) / ((matches + k) p))`` with the usual
+    rate p and k made-up matches at that rate. Log-odds add up, so this is the natural scale for
+    frequent and rare actions alike; each head also reads its own action's values directly.
 
     Args:
         config: sizes.
@@ -50,22 +59,32 @@ class Affinity(nn.Module):
         super().__init__()
         width = KINDS * (1 + config.n_actions)
         self.affinity_projection = nn.Parameter(torch.empty(width, config.emb_size))
+        self.own_action = nn.Parameter(torch.zeros(KINDS, config.n_actions))
+        self.register_buffer("usual_rates", torch.full((config.n_actions,), 0.5))
+        self.usual_rates: Tensor
 
-    def forward(self, history: History, keys: PostKeys) -> Tensor:
-        """(B, C, D) for candidates with keys (B, C) and (B, C, 4)."""
-        seen = history.keys
-        same_post = _equal(keys.post, seen.post)  # (B, C, S)
-        same_author = _equal(keys.author, seen.author)
-        topics = keys.topics[:, :, None, :, None]
-        common = (topics == seen.topics[:, None, :, None, :]) & (topics != 0)
-        matches = torch.stack(
-            (same_post, same_author, common.flatten(-2).any(-1), torch.ones_like(same_post)), dim=2
-        ).to(history.facts.dtype)  # (B, C, kinds, S)
-        sums = matches.flatten(1, 2) @ history.facts  # (B, C * kinds, 1 + A)
-        n_matches = sums[..., :1]
-        facts = torch.cat((n_matches.log1p(), sums[..., 1:] / (n_matches + 1)), dim=-1)
-        B, C = keys.post.shape
-        return facts.view(B, C, -1) @ self.affinity_projection
+    def forward(self, history: History, keys: PostKeys) -> tuple[Tensor, Tensor]:
+        """Parts of tokens (B, C, D) and logits (B, C, A) for keys (B, C) and (B, C, 4)."""
+        counts = matches(history.keys, keys) @ history.facts[:, None]
+        n_matches, acted = counts[..., :1], counts[..., 1:]  # (B, C, kinds, 1 and A)
+        usual = self.usual_rates
+        lift = (acted + MADE_UP * usual).log() - ((n_matches + MADE_UP) * usual).log()
+        facts = torch.cat((n_matches.log1p(), lift), dim=-1).flatten(2)
+        return facts @ self.affinity_projection, (lift * self.own_action).sum(2)
+
+
+def matches(seen: PostKeys, keys: PostKeys) -> Tensor:
+    """(B, C, kinds, S) one where a history position matches a candidate, else zero."""
+    topics = keys.topics[:, :, None, :, None]
+    common = (topics == seen.topics[:, None, :, None, :]) & (topics != 0)
+    same_post = _equal(keys.post, seen.post)
+    kinds = (
+        same_post,
+        _equal(keys.author, seen.author),
+        common.flatten(-2).any(-1),
+        torch.ones_like(same_post),
+    )
+    return torch.stack(kinds, dim=2).float()
 
 
 def _equal(candidate: Tensor, seen: Tensor) -> Tensor:

@@ -206,7 +206,7 @@ _INTERACTION_DTYPES: dict[str, type[np.generic]] = {
 
 def _check_rows(name: str, rows: npt.NDArray[np.integer[Any]], n_posts: int) -> None:
     """Refuses rows outside of a table of `n_posts`; -1 is allowed."""
-    if len(rows) and not (-1 <= int(rows.min()) and int(rows.max()) < n_posts):
+    if len(rows) and not (int(rows.min()) >= -1 and int(rows.max()) < n_posts):
         raise ShapeError(
             f"`{name}` lies in [{rows.min()}, {rows.max()}], allowed is [-1, {n_posts - 1}]",
             code="bad_row",

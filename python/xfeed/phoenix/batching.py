@@ -1,3 +1,4 @@
+# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """Samples as tensors: the one place where training and evaluation meet the models' inputs."""
 
 from collections.abc import Iterator
@@ -85,7 +86,8 @@ class Batcher:
                 part = order[start : start + SORTED_TOGETHER * batch_size]
                 part[...] = part[np.argsort(lengths[part], kind="stable")]
         starts = np.arange(0, len(order), batch_size)
-        for start in starts if rng is None else rng.permutation(starts):
+        turns: list[int] = (starts if rng is None else rng.permutation(starts)).tolist()
+        for start in turns:
             yield order[start : start + batch_size]
 
     def batch(

@@ -7,13 +7,20 @@ right-anchored positions, per-head biases and more facts about posts. The switch
 the published behaviour; the profile functions below set the rest.
 """
 
-import types
-import typing
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any, Final, Literal, Self, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, Self
 
 from xfeed.actions import ACTIONS, N_DISCRETE
 from xfeed.errors import ConfigError
+from xfeed.phoenix.config_json import config_from_json
+from xfeed.phoenix.hashes import (
+    HashConfig,
+    author_hash,
+    item_hash,
+    language_hash,
+    topic_hash,
+    user_hash,
+)
 
 POST_AGE_LIMIT_MINS: Final = 4_800
 """Minutes after which a post is simply old; the last age bucket starts here."""
@@ -26,74 +33,6 @@ MEDIA_KINDS: Final = 5
 
 HOURS: Final = 25
 """Hours of the day (UTC) plus one for an unknown time."""
-
-ConfigType = TypeVar("ConfigType")
-
-
-@dataclass(frozen=True, slots=True)
-class HashConfig:
-    """The hash functions of one kind of id and the size of its table.
-
-    Attributes:
-        scales: multiplier of each function.
-        biases: summand of each function, as many as `scales`.
-        modulus: modulus after wrapping arithmetic.
-        n_rows: rows of the table; row 0 is padding.
-    """
-
-    scales: tuple[int, ...]
-    biases: tuple[int, ...]
-    modulus: int
-    n_rows: int
-
-    def __post_init__(self) -> None:
-        if not self.scales or len(self.scales) != len(self.biases):
-            raise ConfigError(
-                f"a hash needs as many biases as scales, got `{len(self.biases)}` and "
-                f"`{len(self.scales)}`",
-                code="bad_hash",
-            )
-        if self.modulus < 1 or self.n_rows < 2:
-            raise ConfigError(
-                f"a hash needs a modulus of at least 1 and 2 rows, got `{self.modulus}` and "
-                f"`{self.n_rows}`",
-                code="bad_hash",
-            )
-
-    @property
-    def n_functions(self) -> int:
-        """Number of rows that one id owns."""
-        return len(self.scales)
-
-
-def user_hash(n_rows: int) -> HashConfig:
-    """Published hash constants of viewers (August 2026 configuration)."""
-    return HashConfig((196742702, 1852108266), (1935840681, 167407236), 2859568897, n_rows)
-
-
-def item_hash(n_rows: int) -> HashConfig:
-    """Published hash constants of posts (August 2026 configuration)."""
-    return HashConfig((2161410491, 1754358832), (1935840681, 167407236), 2361375383, n_rows)
-
-
-def author_hash(n_rows: int) -> HashConfig:
-    """Published hash constants of authors (August 2026 configuration)."""
-    return HashConfig((371965780, 328930218), (139686260, 37755056), 631860353, n_rows)
-
-
-def address_hash(n_rows: int) -> HashConfig:
-    """Published hash constants of network addresses (August 2026 configuration)."""
-    return HashConfig((529482163, 1327604891), (742961053, 318205477), 1073741789, n_rows)
-
-
-def language_hash(n_rows: int) -> HashConfig:
-    """Hash constants of languages (xfeed's own)."""
-    return HashConfig((1190494759, 2147001325), (613566757, 1431655765), 4294967291, n_rows)
-
-
-def topic_hash(n_rows: int) -> HashConfig:
-    """Hash constants of topics (xfeed's own)."""
-    return HashConfig((1640531527, 2246822519), (374761393, 668265263), 4294967279, n_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +208,7 @@ class PhoenixConfig:
         Raises:
             ConfigError: a key is unknown or missing, or a value is of the wrong kind.
         """
-        return _from_json(cls, values)
+        return config_from_json(cls, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,9 +240,9 @@ class TrainConfig:
 
     seed: int = 0
     ranker_epochs: int = 1
-    retrieval_epochs: int = 2
+    retrieval_epochs: int = 1
     batch_size: int = 128
-    retrieval_batch_size: int = 256
+    retrieval_batch_size: int = 128
     candidates_per_sample: int = 4
     dense_lr: float = 2e-3
     table_lr: float = 0.05
@@ -344,7 +283,7 @@ class TrainConfig:
         Raises:
             ConfigError: a key is unknown or missing, or a value is of the wrong kind.
         """
-        return _from_json(cls, values)
+        return config_from_json(cls, values)
 
 
 def ffn_size(emb_size: int, widening_factor: float) -> int:
@@ -361,41 +300,3 @@ def _at_least(config: object, bound: int, names: str) -> None:
             raise ConfigError(
                 f"`{name}` must be at least {bound}, got `{value}`", code="out_of_bounds"
             )
-
-
-def _from_json(kind: type[ConfigType], values: dict[str, Any]) -> ConfigType:
-    """Builds a config dataclass, refusing unknown and missing keys and wrong kinds."""
-    assert is_dataclass(kind)
-    hints = typing.get_type_hints(kind)
-    known = {field.name for field in fields(kind)}
-    if not isinstance(values, dict) or set(values) != known:
-        given = set(values) if isinstance(values, dict) else set()
-        raise ConfigError(
-            f"{kind.__name__} has unknown keys `{sorted(given - known)}` and lacks "
-            f"`{sorted(known - given)}`",
-            code="bad_keys",
-            hint="use the configuration that the bundle or this version wrote",
-        )
-    return kind(**{name: _convert(name, hints[name], value) for name, value in values.items()})
-
-
-def _convert(name: str, hint: Any, value: Any) -> Any:
-    """Checks one JSON value against the type of its field."""
-    if typing.get_origin(hint) is types.UnionType:
-        if value is None:
-            return None
-        hint = next(option for option in typing.get_args(hint) if option is not type(None))
-    if hint is HashConfig:
-        return _from_json(HashConfig, value)
-    origin = typing.get_origin(hint)
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(name, int, item) for item in value)
-    if origin is Literal:
-        right = value in typing.get_args(hint)
-    elif hint is float:
-        right = isinstance(value, int | float) and not isinstance(value, bool)
-    else:
-        right = origin is None and type(value) is hint
-    if not right:
-        raise ConfigError(f"`{name}` cannot be `{value!r}`", code="bad_value")
-    return value

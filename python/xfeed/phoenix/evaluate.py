@@ -15,7 +15,6 @@ import torch
 from xfeed.actions import ACTIONS, INDEX, N_DISCRETE
 from xfeed.phoenix.batch import PostColumns
 from xfeed.phoenix.batching import Batcher
-from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.examples import Examples, Samples
 from xfeed.phoenix.metrics import auc, calibration, log_loss, recall_at, smoothed_rates
 from xfeed.phoenix.optimize import Progress, ProgressCallback
@@ -220,8 +219,7 @@ def _ranks(
     progress: ProgressCallback,
 ) -> npt.NDArray[np.int64]:
     """(m,) place of each target in its viewer's order of the corpus; ties count against it."""
-    config: PhoenixConfig = trained.model.config
-    batcher = Batcher(config, posts, examples, trained.tables)
+    batcher = Batcher(trained.model.config, posts, examples, trained.tables)
     target = np.searchsorted(
         corpus, examples.interactions.post_row[samples.impressions[samples.first]]
     )

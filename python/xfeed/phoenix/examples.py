@@ -41,7 +41,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.first)
 
-    def take(self, rows: npt.NDArray[np.integer]) -> Self:  # type: ignore[type-arg]
+    def take(self, rows: Ints) -> Self:
         """Picks samples."""
         return type(self)(self.impressions, self.first[rows], self.count[rows])
 
@@ -157,7 +157,8 @@ class Examples:
     def history_len(self, samples: Samples, limit: int) -> Ints:
         """(M,) number of history entries of each sample, at most `limit`."""
         rows = samples.impressions[samples.first]
-        return np.minimum(self.tie_start[rows] - self.viewer_start[rows], limit)
+        lengths: Ints = np.minimum(self.tie_start[rows] - self.viewer_start[rows], limit)
+        return lengths
 
     def assemble(self, samples: Samples, history_len: int) -> SampleArrays:
         """Spells samples out; arrays are as wide as the longest history and sample need.

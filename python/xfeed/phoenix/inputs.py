@@ -1,3 +1,4 @@
+# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """What the models read, and how it becomes tokens.
 
 Posts are looked up once however often they appear: `PostInputs` holds U distinct posts, and
@@ -10,6 +11,7 @@ where it is smallest: small tables before the look-up, posts before they are spr
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,8 +64,8 @@ class PostInputs:
 
     def take(self, rows: Tensor) -> "PostInputs":
         """Picks posts."""
-        columns = (getattr(self, field.name) for field in fields(self))
-        return PostInputs(*(None if column is None else _pick(column, rows) for column in columns))
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return PostInputs(**{name: _pick(column, rows) for name, column in columns.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,10 @@ class CandidateInputs:
     hour: Tensor | None = None
 
 
-def _pick(column: Tensor | PostKeys, rows: Tensor) -> Tensor | PostKeys:
-    """Rows of a column."""
+def _pick(column: Any, rows: Tensor) -> Any:
+    """Rows of a column that may be missing."""
+    if column is None:
+        return None
     return column.take(rows) if isinstance(column, PostKeys) else column[rows]
 
 
@@ -194,8 +198,8 @@ class ContextTokens(nn.Module):
         viewer = history.user_rows @ self.user_projection  # (B, D)
         if history.address_rows is not None:
             viewer = viewer + history.address_rows.sum(1)
-        D = self.config.emb_size
-        blocks = self.history_projection.split([self.post_width, *[D] * (2 + self.dwell_input)])
+        widths = [self.post_width] + [self.config.emb_size] * (2 + self.dwell_input)
+        blocks = torch.split(self.history_projection, widths)
         token = self.post_part(posts, blocks[0])[history.post]  # (B, S, D)
         token = token + self.action_part(history.actions, blocks[1])
         token = token + lookup(self.surface_table @ blocks[2], history.surface)

@@ -1,3 +1,4 @@
+# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """The ranker: for each candidate, the probability of every action and the seconds spent."""
 
 from dataclasses import dataclass
@@ -107,11 +108,15 @@ class Ranker(nn.Module):
         if self.affinity is not None:
             assert posts.keys is not None
             assert context.history is not None
-            tokens = tokens + self.affinity(context.history, posts.keys.take(candidates.post))
+            keys = posts.keys.take(candidates.post)
+            token_part, logit_part = self.affinity(context.history, keys)
+            tokens = tokens + token_part
         hidden = self.transformer.attend(context.attention, tokens, first_slot)
         hidden = rms_norm(hidden, self.out_norm)
         logits = hidden @ self.action_heads  # (B, C, A)
         continuous = hidden @ self.continuous_heads
+        if self.affinity is not None:
+            logits = logits + logit_part
         if self.config.head_bias:
             logits = logits + self.action_bias
             continuous = continuous + self.continuous_bias
@@ -121,7 +126,7 @@ class Ranker(nn.Module):
         """(B, C, D) tokens of candidates: post, author, surface, age, and our extras."""
         D = self.config.emb_size
         widths = [self.context_tokens.post_width, D] + [D] * self.config.post_age_input
-        blocks = self.candidate_projection.split(widths)
+        blocks = torch.split(self.candidate_projection, widths)
         part = torch.cat((posts.item_rows, posts.author_rows), dim=-1) @ blocks[0]  # (U, D)
         if self.candidate_extras is not None:
             part = part + self.candidate_extras(posts)

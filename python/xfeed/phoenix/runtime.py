@@ -1,3 +1,4 @@
+# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """A loaded bundle that answers requests.
 
 The viewer and the history are encoded once per request, candidates are scored in chunks against

@@ -15,8 +15,9 @@ from torch.nn import functional
 
 from xfeed import _core
 from xfeed.phoenix.batch import PostColumns
-from xfeed.phoenix.config import HashConfig, PhoenixConfig
+from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.features import duration_bucket, media_index
+from xfeed.phoenix.hashes import HashConfig
 from xfeed.phoenix.inputs import PostInputs, PostKeys
 
 ADAGRAD_EPS: Final = 1e-10
@@ -44,7 +45,7 @@ class RowTable:
         """Rows (..., W) of an index (...); when training, remembers them for `step`."""
         if not training:
             return functional.embedding(index, self.rows)
-        distinct, place = index.unique(return_inverse=True)
+        distinct, place = torch.unique(index, return_inverse=True)
         leaf = self.rows[distinct].requires_grad_()
         self._touched = (distinct, leaf)
         return functional.embedding(place, leaf)

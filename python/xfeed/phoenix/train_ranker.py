@@ -85,9 +85,12 @@ def train_ranker(
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     model = Ranker(config)
     initialise(model, generator)
+    rates = base_rates(examples)
+    if model.affinity is not None:
+        model.affinity.usual_rates.copy_(rates)
     if config.head_bias:
         with torch.no_grad():
-            model.action_bias.copy_(base_rates(examples).logit())
+            model.action_bias.copy_(rates.logit())
     tables = TrainingTables(config, posts, train.table_init_std, generator)
     batcher = Batcher(config, posts, examples, tables)
     epochs = [

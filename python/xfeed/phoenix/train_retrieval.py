@@ -181,7 +181,7 @@ def retrieval_loss(model: Retrieval, batch: Batch, rates: DrawRates, temperature
     liked = (batch.labels[..., POSITIVE_HEADS].any(-1)) & batch.candidate_valid  # (B, C)
     sample, slot = liked.nonzero(as_tuple=True)  # (P,), (P,)
     places = torch.cat((batch.candidates.post[sample, slot], batch.extra))
-    pool, column = places.unique(return_inverse=True)  # (U,), (P + E,)
+    pool, column = torch.unique(places, return_inverse=True)  # (U,), (P + E,)
     target = column[: len(sample)]
     _, viewer = np.unique(batch.viewer_key, return_inverse=True)
     viewer_of = torch.from_numpy(viewer)[sample]  # (P,)

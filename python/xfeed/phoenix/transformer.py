@@ -1,3 +1,4 @@
+# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """The transformer, split where candidates begin.
 
 A candidate attends to the viewer, to the history and to itself, never to another candidate. So
@@ -209,7 +210,7 @@ class Transformer(nn.Module):
             (B, C, D) output of the last layer, before the final norm.
         """
         x = tokens
-        B, C, _ = x.shape
+        C = x.shape[1]
         position = torch.full((1, C), context.next_position, dtype=x.dtype, device=x.device)
         if self.config.positions == "slot":
             position = position + torch.arange(first_slot, first_slot + C, device=x.device)

@@ -190,7 +190,8 @@ impl World {
         });
     }
 
-    /// The newest posts of the accounts the viewer follows (uint64), newest first.
+    /// The newest posts of the accounts the viewer follows (uint64), newest first, without those
+    /// known to be seen.
     #[pyo3(signature = (query, *, oldest_ms, max_results, max_originals_per_author,
         max_secondary_per_author))]
     fn in_network<'py>(
@@ -208,9 +209,7 @@ impl World {
             max_secondary_per_author,
         };
         let ids: Vec<u64> = self.read(py, |world| {
-            let query = query.inner.read();
-            let following: Vec<Id> = query.following.iter().copied().collect();
-            let found = world.in_network(query.viewer, &following, oldest_ms, limits);
+            let found = world.in_network(&query.inner.read(), oldest_ms, limits);
             found.into_iter().map(|id| id.0).collect()
         });
         ids.to_pyarray(py)

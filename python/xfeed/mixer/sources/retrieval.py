@@ -71,8 +71,8 @@ class Retrieval:
             near = scores >= last_place
             rows, scores = rows[near], scores[near]
         ids = index.post_id[rows]
-        best = np.lexsort((~ids, -scores))[: self._max_results]
-        return ids[best]
+        best: npt.NDArray[np.uint64] = ids[np.lexsort((~ids, -scores))[: self._max_results]]
+        return best
 
     def _refreshed(self, model: Model) -> _Index:
         with self._lock:

@@ -190,7 +190,8 @@ impl PostStore {
         live
     }
 
-    /// The newest posts of `following`, newest first, not older than `oldest_ms`.
+    /// The newest posts of `following`, newest first, not older than `oldest_ms`. Posts in `excluded`
+    /// are left out and use up no limit.
     ///
     /// Replies and reposts follow the published rules: a repost of the viewer's own or of a dead
     /// post is left out, a reply is kept when it answers an original that is there, or, one level
@@ -198,27 +199,30 @@ impl PostStore {
     pub fn newest_of(
         &self,
         viewer: Id,
-        following: &[Id],
+        followed: &HashSet<Id>,
+        excluded: &HashSet<Id>,
         oldest_ms: UnixMs,
         limits: ReadLimits,
     ) -> Vec<Id> {
-        let followed: HashSet<Id> = following.iter().copied().collect();
         let mut found: Vec<Found> = Vec::new();
-        for author in &followed {
+        for author in followed {
             let Some(timelines) = self.timelines.get(author) else {
                 continue;
             };
             let newest = |entry: &&Entry| entry.created_ms >= oldest_ms;
+            let wanted = |entry: &&Entry| !excluded.contains(&entry.id);
             let originals = timelines.originals.newest_first().take_while(newest);
             found.extend(
                 originals
+                    .filter(wanted)
                     .take(limits.max_originals_per_author)
                     .map(|entry| (entry.created_ms, entry.id)),
             );
             let secondary = timelines.secondary.newest_first().take_while(newest);
             found.extend(
                 secondary
-                    .filter(|entry| self.shows_secondary(entry.id, viewer, &followed))
+                    .filter(wanted)
+                    .filter(|entry| self.shows_secondary(entry.id, viewer, followed))
                     .take(limits.max_secondary_per_author)
                     .map(|entry| (entry.created_ms, entry.id)),
             );
@@ -252,7 +256,7 @@ impl PostStore {
         let root = record.root.map(|root| root.post);
         root.is_some()
             && parent.reply_to.map(|above| above.post) == root
-            && followed.contains(&parent.author)
+            && followed.contains(&reply_to.author.unwrap_or(parent.author))
     }
 
     /// Forgets what is older than `retention_ms`; returns the ids of the posts that went.

@@ -40,9 +40,9 @@ fn reply(id: u64, author: u64, at: UnixMs, to: Option<Related>, root: Option<Rel
 }
 
 fn read(store: &PostStore, viewer: u64, following: &[u64]) -> Vec<u64> {
-    let following: Vec<Id> = following.iter().map(|id| Id(*id)).collect();
+    let following: HashSet<Id> = following.iter().map(|id| Id(*id)).collect();
     store
-        .newest_of(Id(viewer), &following, 0, LIMITS)
+        .newest_of(Id(viewer), &following, &HashSet::new(), 0, LIMITS)
         .into_iter()
         .map(|id| id.0)
         .collect()
@@ -140,14 +140,14 @@ fn the_cut_keeps_the_newest_of_all_authors() {
     for author in 0..50 {
         store.insert(post(author, author, i64::try_from(author).unwrap()));
     }
-    let following: Vec<Id> = (0..50).map(Id).collect();
+    let following: HashSet<Id> = (0..50).map(Id).collect();
     let limits = ReadLimits {
         max_results: 3,
         ..LIMITS
     };
-    let got = store.newest_of(Id(99), &following, 0, limits);
+    let got = store.newest_of(Id(99), &following, &HashSet::new(), 0, limits);
     assert_eq!(got, [Id(49), Id(48), Id(47)]);
-    let recent = store.newest_of(Id(99), &following, 48, limits);
+    let recent = store.newest_of(Id(99), &following, &HashSet::new(), 48, limits);
     assert_eq!(recent, [Id(49), Id(48)]);
 }
 
@@ -162,4 +162,16 @@ fn trimming_is_inclusive_and_forgets_everything_about_old_posts() {
     assert_eq!(read(&store, 1, &[7]), [2]);
     assert!(!store.was_deleted(Id(3)));
     assert!(store.trim(i64::MIN, 100).is_empty());
+}
+
+#[test]
+fn excluded_posts_use_up_no_limit() {
+    let mut store = PostStore::default();
+    for id in 1..=10 {
+        store.insert(post(id, 7, i64::try_from(id).unwrap()));
+    }
+    let excluded: HashSet<Id> = [8, 9, 10].map(Id).into_iter().collect();
+    let followed = HashSet::from([Id(7)]);
+    let got = store.newest_of(Id(1), &followed, &excluded, 0, LIMITS);
+    assert_eq!(got, [Id(7), Id(6), Id(5)]);
 }

@@ -20,12 +20,13 @@ pub use counters::Counts;
 pub use history::Row;
 pub use hydrate::PostState;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::action::{ActionSet, idx};
 use crate::clock::{UnixMs, before};
 use crate::event::{Action, Body, EdgeKind, Event, Post, PostKind};
 use crate::ids::{Id, Names};
+use crate::query::Query;
 use crate::thunder::{PostStore, ReadLimits, Record};
 use contents::{Change, Contents};
 use counters::Counters;
@@ -330,15 +331,13 @@ impl World {
         }
     }
 
-    /// The newest posts of the accounts the viewer follows; see [`PostStore::newest_of`].
-    pub fn in_network(
-        &self,
-        viewer: Id,
-        following: &[Id],
-        oldest_ms: UnixMs,
-        limits: ReadLimits,
-    ) -> Vec<Id> {
-        self.posts.newest_of(viewer, following, oldest_ms, limits)
+    /// The newest posts of the accounts the viewer follows, without those known to be seen; see
+    /// [`PostStore::newest_of`].
+    pub fn in_network(&self, query: &Query, oldest_ms: UnixMs, limits: ReadLimits) -> Vec<Id> {
+        let nothing = HashSet::new();
+        let excluded = query.seen.known().unwrap_or(&nothing);
+        self.posts
+            .newest_of(query.viewer, &query.following, excluded, oldest_ms, limits)
     }
 
     /// The posts most viewers spoke for, not older than `oldest_ms` and not made after `now_ms`;

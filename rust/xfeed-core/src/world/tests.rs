@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::event::decode;
-use crate::query::Query;
 
 const SETTINGS: WorldSettings = WorldSettings {
     retention_ms: 1_000_000,

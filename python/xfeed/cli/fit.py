@@ -1,0 +1,85 @@
+"""`xfeed fit`: train, evaluate, activate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from xfeed.cli.common import (
+    DEFAULT_DATA,
+    DataOption,
+    JsonOption,
+    SetOption,
+    out,
+    overrides,
+    print_json,
+    progress_bar,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xfeed.feed import Feed
+    from xfeed.phoenix.optimize import Progress as Step
+    from xfeed.phoenix.train import FitReport
+
+MIN_POSITIVES = 20
+"""Actions seen less often than this in the held-out part say nothing and are not shown."""
+
+
+def fit(
+    data: DataOption = DEFAULT_DATA,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Trains retrieval and ranking on the log, evaluates on its newest part, activates the model."""
+    from xfeed.feed import Feed
+
+    with Feed.open(data, config=overrides(settings)) as feed:
+        report = fit_with_progress(feed)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        show_report(out(), report)
+
+
+def fit_with_progress(feed: Feed) -> FitReport:
+    """Fits with a bar on standard error."""
+    with progress_bar() as bar:
+        tasks = {
+            stage: bar.add_task(stage, total=None, note="")
+            for stage in ("ranker", "retrieval", "evaluation")
+        }
+
+        def advance(step: Step) -> None:
+            note = "" if step.loss is None else f"loss {step.loss:.3f}"
+            bar.update(tasks[step.stage], total=step.n_steps, completed=step.step, note=note)
+
+        return feed.fit(progress=advance)
+
+
+def show_report(console: Console, report: FitReport) -> None:
+    """Prints the held-out figures beside the baselines."""
+    table = Table(title=f"held out: the newest {report.held_out_impressions:,} impressions")
+    for name in ("action", "seen", "AUC model", "AUC post rate", "AUC viewer rate", "calibration"):
+        table.add_column(name, justify="left" if name == "action" else "right")
+    for name, action in report.ranker.actions.items():
+        if action.auc is None or action.positives < MIN_POSITIVES:
+            continue
+        figures = (action.auc, action.post_rate_auc, action.viewer_rate_auc, action.calibration)
+        shown = ["-" if value is None else f"{value:.3f}" for value in figures]
+        table.add_row(name, f"{action.positives:,}", *shown)
+    console.print(table)
+    recall, popular = report.retrieval.recall, report.retrieval.popularity_recall
+    for k in ("100", "200"):
+        if recall.get(k) is not None and popular.get(k) is not None:
+            console.print(
+                f"retrieval: {recall[k]:.1%} of {report.retrieval.targets:,} later liked posts are "
+                f"among the {k} nearest of {report.retrieval.corpus:,} (by popularity: "
+                f"{popular[k]:.1%})",
+                highlight=False,
+            )
+    console.print(
+        f"bundle {report.bundle_id[:12]} is active; {report.seconds:.1f} s", highlight=False
+    )
