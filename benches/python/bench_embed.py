@@ -4,9 +4,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from timing import REPETITIONS, WARM_UP, Row, Side, micros
-from workload import Ids, draws, id_batches
 from xfeed import _core
+
+from benches.python.timing import REPETITIONS, WARM_UP, Row, Side, micros
+from benches.python.workload import Ids, draws, id_batches
 
 SEED: Final = 20_260_821
 N_ROWS: Final = 1_000_000

@@ -6,9 +6,10 @@ from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from timing import Row, Side, micros
-from workload import DAY_MS, NOW_MS, Ids, Posts, followings, posts
 from xfeed import _core
+
+from benches.python.timing import Row, Side, micros
+from benches.python.workload import DAY_MS, NOW_MS, Ids, Posts, followings, posts
 
 SEED: Final = 20_260_821
 N_AUTHORS: Final = 20_000

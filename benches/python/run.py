@@ -5,6 +5,8 @@ checks that both sides give the same results before it times them. Numbers go to
 `benches/results/<name>.json`, which is not part of the repository.
 """
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
 import importlib
@@ -13,16 +15,18 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from timing import REPETITIONS, Row
 from xfeed import _core
 
-HERE = Path(__file__).parent
+if TYPE_CHECKING:
+    from benches.python.timing import Row
+
+HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results"
 PREFIX = "bench_"
 
@@ -34,6 +38,8 @@ def names() -> list[str]:
 
 def machine() -> dict[str, Any]:
     """What the numbers depend on."""
+    from benches.python.timing import REPETITIONS
+
     model = platform.processor() or "unknown"
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -55,7 +61,7 @@ def machine() -> dict[str, Any]:
 def run_one(name: str) -> list[Row]:
     """Runs one bench and writes its numbers."""
     facts = machine()
-    rows: list[Row] = importlib.import_module(f"{PREFIX}{name}").run()
+    rows: list[Row] = importlib.import_module(f"benches.python.{PREFIX}{name}").run()
     RESULTS.mkdir(exist_ok=True)
     content = {
         "machine": facts,
@@ -67,6 +73,8 @@ def run_one(name: str) -> list[Row]:
 
 
 def main() -> int:
+    # A script sees the modules beside it; the benches are found from the repository's root.
+    sys.path.insert(0, str(HERE.parent.parent))
     known = names()
     parser = argparse.ArgumentParser(description="side-by-side benches of xfeed")
     parser.add_argument("--only", choices=known, help="run this bench alone")

@@ -28,7 +28,8 @@ from xfeed.errors import (
 )
 
 if TYPE_CHECKING:
-    from xfeed._core import CandidateBatch as Candidates, Query, World
+    from xfeed._core import CandidateBatch as Candidates
+    from xfeed._core import Query, World
     from xfeed._core import version as _version
     from xfeed.config import FeedConfig
     from xfeed.events import Event

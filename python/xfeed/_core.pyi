@@ -1,4 +1,4 @@
-"""The engine. Every function and class here is written in Rust (`rust/xfeed-py`)."""
+# The engine. Every function and class here is written in Rust (rust/xfeed-py).
 
 from collections.abc import Sequence
 from typing import Any, Literal, final
@@ -6,7 +6,29 @@ from typing import Any, Literal, final
 import numpy as np
 import numpy.typing as npt
 
-__all__: list[str]
+__all__ = [
+    "CandidateBatch",
+    "EventBatch",
+    "HashFamily",
+    "Query",
+    "Verdicts",
+    "WeightedSum",
+    "World",
+    "actions",
+    "author_diversity",
+    "decode_events",
+    "dwelled_at_secs",
+    "event_schema",
+    "filters",
+    "gather_hashed",
+    "gather_rows",
+    "id_of_text",
+    "out_of_network",
+    "reasons",
+    "run_filters",
+    "top_k",
+    "version",
+]
 
 def version() -> str: ...
 def actions() -> list[tuple[str, int | None, Any, Any, Any, str]]: ...

@@ -12,12 +12,14 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xfeed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ENV_PREFIX = "XFEED_"
 ENV_IGNORED = frozenset({"XFEED_DATA", "XFEED_SHARED"})
@@ -182,8 +184,10 @@ class FeedConfig(_Section):
     ingest_batch_len: Annotated[int, Field(ge=1, le=100_000)] = Field(
         8_192, description="events per transaction: acknowledged together"
     )
-    threads: Annotated[int, Field(ge=0, le=256)] = Field(
-        0, description="threads of the models; 0 lets torch decide"
+    threads: Annotated[int, Field(ge=1, le=256)] = Field(
+        1,
+        description="threads of the models; the default ones are small, and more threads than free"
+        " cores cost far more than they gain",
     )
     thunder: ThunderConfig = ThunderConfig()
     world: WorldConfig = WorldConfig()

@@ -6,12 +6,14 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from xfeed import _core, config as config_module, ingest as ingest_module
-from xfeed.adapters import RawLine, adapter as find_adapter
-from xfeed.errors import ConfigError
+from xfeed import _core
+from xfeed import config as config_module
+from xfeed import ingest as ingest_module
+from xfeed.adapters import RawLine
+from xfeed.adapters import adapter as find_adapter
+from xfeed.errors import ConfigError, EventError, StoreError
 from xfeed.events import EventLike, system_now_ms, to_payload
 from xfeed.ids import IdLike, to_u64
-from xfeed.ingest import IngestReport
 from xfeed.log import SqliteLog
 from xfeed.mixer import FeedResult, Parts, Pipeline
 from xfeed.mixer.page import make_page
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from xfeed.config import FeedConfig
+    from xfeed.ingest import IngestReport
     from xfeed.log import EventLog
     from xfeed.phoenix.optimize import Progress
     from xfeed.phoenix.train import FitReport
@@ -167,7 +170,7 @@ class Feed:
         Raises:
             StoreError: when the log cannot be written or is open for reading only.
         """
-        lines = (RawLine(to_payload(event), source, i) for i, event in enumerate(events, start=1))
+        lines = (RawLine(_payload(event), source, i) for i, event in enumerate(events, start=1))
         return self._ingest_lines(lines, on_ack)
 
     def ingest_files(
@@ -214,7 +217,14 @@ class Feed:
         Raises:
             ConfigError: when the log holds too little to learn from.
             BundleError: when training did not end well; the old model keeps serving.
+            StoreError: when the feed is open for reading only.
         """
+        if not self._log.writable:
+            raise StoreError(
+                "the feed is open for reading only, and a fit writes a model",
+                code="read_only",
+                hint='open the feed with mode="write"',
+            )
         from xfeed.training import fit
 
         return fit(self._log, self._models, self._config, progress)
@@ -243,7 +253,7 @@ class Feed:
         when = self.now_ms() if now_ms is None else now_ms
         pipeline = self._current_pipeline()
         run = pipeline.run(to_u64(viewer_id), when, length)
-        return make_page(pipeline, run, self._receipt(pipeline, when))
+        return make_page(pipeline, run, self._receipt(pipeline, when), str(viewer_id))
 
     def where(self, post_id: IdLike, viewer_id: IdLike, *, now_ms: int | None = None) -> Where:
         """What becomes of a post on the page of a viewer."""
@@ -287,3 +297,11 @@ class Feed:
 
     def __repr__(self) -> str:
         return f"Feed({str(self._directory)!r}, log_offset={self._offset})"
+
+
+def _payload(event: EventLike) -> bytes:
+    """The JSON line of `event`; for one that cannot be JSON, text that the decoder refuses."""
+    try:
+        return to_payload(event)
+    except EventError:
+        return repr(event).encode("utf-8", "backslashreplace")

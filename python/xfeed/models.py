@@ -26,7 +26,7 @@ class ModelStore:
 
     Args:
         directory: the data directory.
-        threads: threads torch may use; 0 lets torch decide.
+        threads: threads torch may use in this process.
     """
 
     def __init__(self, directory: Path, threads: int) -> None:
@@ -67,8 +67,7 @@ class ModelStore:
 
         from xfeed.phoenix.runtime import Phoenix
 
-        if self._threads:
-            torch.set_num_threads(self._threads)
+        torch.set_num_threads(self._threads)
         try:
             self._loaded = Phoenix.load(self._directory / bundle_id)
             self.problem = ""

@@ -24,7 +24,7 @@ REPLAY_BATCH_LEN = 16_384
 """Events per step of the replay; bounds memory."""
 
 FOREVER_MS = 2**62
-"""Learning forgets no post, however old: what is served has a retention, what is learned has not."""
+"""Learning forgets no post: what is served has a retention, what is learned has not."""
 
 
 def fold_for_training(log: EventLog, end_offset: int, max_rows_per_viewer: int) -> _core.World:
@@ -70,8 +70,7 @@ def fit(
             hint="ingest `impression` and `action` events; until then the feed shows the newest "
             "and the popular posts",
         )
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    torch.set_num_threads(config.threads)
     temporary = models.directory / f"new-{os.getpid()}"
     models.directory.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(temporary, ignore_errors=True)

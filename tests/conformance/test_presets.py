@@ -64,7 +64,7 @@ def test_an_unknown_preset_is_refused_with_the_nearest_one() -> None:
 def test_a_preset_can_neither_be_changed_nor_lend_its_weights() -> None:
     preset = load_preset(AUGUST)
     with pytest.raises(ValidationError):
-        preset.offset = 1.0
+        preset.offset = 1.0  # type: ignore[misc]
     with pytest.raises(TypeError):
         preset.weights["reply"] = 0.0  # type: ignore[index]
 

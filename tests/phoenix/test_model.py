@@ -8,11 +8,13 @@ import pytest
 import torch
 from xfeed.actions import INDEX
 from xfeed.errors import BundleError, ConfigError
+from xfeed.phoenix.affinity import matches
 from xfeed.phoenix.batching import Batch, Batcher
 from xfeed.phoenix.config import PhoenixConfig, TrainConfig
 from xfeed.phoenix.examples import Examples
 from xfeed.phoenix.features import duration_bucket, hour_of_day, media_index, post_age_bucket
 from xfeed.phoenix.hashes import HashConfig
+from xfeed.phoenix.inputs import PostKeys
 from xfeed.phoenix.optimize import initialise
 from xfeed.phoenix.published import load_published
 from xfeed.phoenix.ranker import Ranker
@@ -113,28 +115,57 @@ def test_the_order_of_history_matters(world: World) -> None:
     assert difference[full].abs().max() > 1e-3
 
 
-def test_affinity_counts_matches_exactly(world: World) -> None:
+def test_matches_are_exact() -> None:
+    model, batch = build(small_config(), make_world(n_posts=16))
+    history, keys = batch.history, batch.posts.keys
+    with torch.inference_mode():
+        context = model.encode_context(batch.posts, history)
+    assert context.history is not None
+    assert keys is not None
+    found = matches(context.history.keys, keys.take(batch.candidates.post))
+    found = found * history.valid[:, None, None]
+    for b in range(len(history.valid)):
+        for c, place in enumerate(batch.candidates.post[b]):
+            seen = history.post[b]
+            expected = (seen == place, keys.author[seen] == keys.author[place])
+            shared = keys.topics[seen][:, 0] == keys.topics[place][0]
+            for kind, same in enumerate((*expected, shared, torch.ones_like(shared))):
+                assert torch.equal(found[b, c, kind], (same & history.valid[b]).float())
+    assert found[:, :, 0].any()
+    assert not torch.equal(found[:, :, 0], found[:, :, 1])
+
+
+def test_unknown_keys_match_nothing(world: World) -> None:
+    model, batch = build(small_config(), world)
+    assert batch.posts.keys is not None
+    keys = batch.posts.keys
+    unknown = PostKeys(
+        torch.zeros_like(keys.post), torch.zeros_like(keys.author), torch.zeros_like(keys.topics)
+    )
+    found = matches(unknown.take(batch.history.post), unknown.take(batch.candidates.post))
+    assert not found[:, :, :3].any()
+    assert found[:, :, 3].all()
+    assert model.affinity is not None
+
+
+def test_affinity_is_the_smoothed_log_lift_over_the_usual_rate(world: World) -> None:
     model, batch = build(small_config(), world)
     assert model.affinity is not None
+    assert batch.posts.keys is not None
+    head = INDEX["favorite"]
     with torch.no_grad():
-        projection = model.affinity.affinity_projection
-        projection.zero_()
-        projection[0, 0] = 1  # same post: how often
-        width = 1 + model.config.n_actions
-        projection[width + 1 + INDEX["favorite"], 1] = 1  # same author: share liked
+        model.affinity.usual_rates.fill_(0.25)
+        model.affinity.own_action.zero_()
+        model.affinity.own_action[3, head] = 2.0
         context = model.encode_context(batch.posts, batch.history)
         assert context.history is not None
-        assert batch.posts.keys is not None
-        out = model.affinity(context.history, batch.posts.keys.take(batch.candidates.post))
-    keys, history = batch.posts.keys, batch.history
-    for b in range(len(history.valid)):
-        valid = history.valid[b]
-        for c, place in enumerate(batch.candidates.post[b]):
-            same = (history.post[b] == place) & valid
-            author = (keys.author[history.post[b]] == keys.author[place]) & valid
-            liked = (history.actions[b][:, INDEX["favorite"]] * author).sum()
-            assert float(out[b, c, 0]) == pytest.approx(float(same.sum().log1p()), abs=1e-5)
-            assert float(out[b, c, 1]) == pytest.approx(float(liked / (author.sum() + 1)), abs=1e-5)
+        keys = batch.posts.keys.take(batch.candidates.post)
+        _, logits = model.affinity(context.history, keys)
+    n_valid = batch.history.valid.sum(1)
+    liked = (batch.history.actions[..., head] * batch.history.valid).sum(1)
+    expected = 2.0 * ((liked + 2.5) / ((n_valid + 10) * 0.25)).log()
+    torch.testing.assert_close(logits[..., head], expected[:, None].expand(-1, 5))
+    assert not logits[..., head + 1].any()
 
 
 def test_buckets_cover_their_edges() -> None:

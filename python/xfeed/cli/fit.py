@@ -33,7 +33,7 @@ def fit(
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Trains retrieval and ranking on the log, evaluates on its newest part, activates the model."""
+    """Trains both models on the log, evaluates on its newest part and activates them."""
     from xfeed.feed import Feed
 
     with Feed.open(data, config=overrides(settings)) as feed:

@@ -13,13 +13,20 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from xfeed import _core
+from xfeed.conformance.phoenix_files import (
+    Archive,
+    config_of,
+    inputs_of,
+    parameters_of,
+    read_archive,
+    settings_of,
+)
 from xfeed.phoenix import hashes
 from xfeed.phoenix.config import PhoenixConfig, ffn_size
 from xfeed.phoenix.features import post_age_bucket
-from xfeed.phoenix.inputs import CandidateInputs, HistoryInputs, PostInputs, normalised_dwell
+from xfeed.phoenix.inputs import CandidateInputs, normalised_dwell
 from xfeed.phoenix.published import load_published
 from xfeed.phoenix.ranker import Ranker
 from xfeed.phoenix.retrieval import Retrieval
@@ -32,7 +39,6 @@ from xfeed.phoenix.transformer import (
 )
 
 Verdict = tuple[bool, str, str]
-Archive = dict[str, npt.NDArray[Any]]
 
 TOLERANCES: Final = {
     "logits_f32": 5e-5,
@@ -48,15 +54,15 @@ ROW_OFFSET: Final = 65
 
 def ranker(path: Path) -> Verdict:
     """Runs the published ranker in float32 and float64, dense and in chunks."""
-    z = _read(path)
-    config = _config(z, retrieval=False)
+    z = read_archive(path)
+    config = config_of(z, retrieval=False)
     valid = np.arange(z["in/candidate_post_hashes"].shape[1]) < np.array(
-        _settings(z)["candidate_lengths"]
+        settings_of(z)["candidate_lengths"]
     ).reshape(-1, 1)
     worst: dict[str, float] = {}
     for dtype in (torch.float32, torch.float64):
         model = Ranker(config).to(dtype)
-        load_published(model, _parameters(z, dtype))
+        load_published(model, parameters_of(z, dtype))
         logits, continuous = _score(model, z, dtype)
         exact = dtype == torch.float64
         tail = "_f64" if exact else ""
@@ -70,13 +76,13 @@ def ranker(path: Path) -> Verdict:
 
 def retrieval(path: Path) -> Verdict:
     """Runs the published towers and an exact search over the golden corpus."""
-    z = _read(path)
-    config = _config(z, retrieval=True)
+    z = read_archive(path)
+    config = config_of(z, retrieval=True)
     worst: dict[str, float] = {}
     for dtype in (torch.float32, torch.float64):
         model = Retrieval(config).to(dtype)
-        load_published(model, _parameters(z, dtype))
-        posts, history, candidates = _inputs(z, dtype)
+        load_published(model, parameters_of(z, dtype))
+        posts, history, candidates = inputs_of(z, dtype)
         with torch.inference_mode():
             viewers, lengths = model.user_vectors(posts, history)
             vectors = model.post_vectors(posts)[candidates.post]
@@ -101,7 +107,7 @@ def retrieval(path: Path) -> Verdict:
 
 def hashing(path: Path) -> Verdict:
     """Compares buckets and rows of the single table for every table size."""
-    z = _read(path)
+    z = read_archive(path)
     settings = json.loads(bytes(z["params_json"]))
     makers: dict[str, Callable[[int], hashes.HashConfig]] = {
         "user": hashes.user_hash,
@@ -129,7 +135,7 @@ def hashing(path: Path) -> Verdict:
 
 def components(path: Path) -> Verdict:
     """Compares masks, positions, rotation, norm, buckets, dwell and sizes one by one."""
-    z = _read(path)
+    z = read_archive(path)
     worst: dict[str, float] = {}
     _components_of_attention(z, worst)
     scale, x = torch.from_numpy(z["rms_norm/scale"]), torch.from_numpy(z["rms_norm/x"])
@@ -199,118 +205,11 @@ def _tiny(n_context: int) -> PhoenixConfig:
     )
 
 
-def _read(path: Path) -> Archive:
-    """All arrays of a golden file."""
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def _settings(z: Archive) -> dict[str, Any]:
-    """Sizes and switches of a golden file."""
-    settings: dict[str, Any] = json.loads(bytes(z["config_json"]))
-    return settings
-
-
-def _config(z: Archive, *, retrieval: bool) -> PhoenixConfig:
-    """Our configuration of the published model in a golden file."""
-    s = _settings(z)
-    january = not retrieval and "out/continuous_preds" not in z
-
-    def hashed(maker: Callable[[int], hashes.HashConfig], n_functions: int) -> hashes.HashConfig:
-        one = maker(2)
-        repeat = (one.scales * n_functions)[:n_functions], (one.biases * n_functions)[:n_functions]
-        return hashes.HashConfig(*repeat, one.modulus, 2)
-
-    n_addresses = s.get("num_ip_hashes", 0)
-    return PhoenixConfig(
-        emb_size=s["emb_size"],
-        table_width=s["emb_size"],
-        n_layers=s["num_layers"],
-        n_query_heads=s["num_q_heads"],
-        n_kv_heads=s["num_kv_heads"],
-        key_size=s["key_size"],
-        history_len=s["history_seq_len"],
-        widening_factor=s["widening_factor"],
-        user=hashed(hashes.user_hash, s["num_user_hashes"]),
-        item=hashed(hashes.item_hash, s["num_item_hashes"]),
-        author=hashed(hashes.author_hash, s["num_author_hashes"]),
-        address=hashed(hashes.address_hash, n_addresses) if n_addresses else None,
-        n_actions=s["num_actions"],
-        n_continuous=0 if january else s["num_continuous_actions"],
-        positions="right_anchored" if s.get("right_anchored_rope") else "slot",
-        attention_multiplier=s["attn_output_multiplier"],
-        n_surfaces=s["product_surface_vocab_size"],
-        post_age_granularity_mins=s.get("post_age_granularity_mins", 60),
-        post_age_input=not january,
-        dwell_input=not january and not retrieval,
-        dwell_hidden=s.get("continuous_action_hidden_dim", 64),
-        dwell_scale_secs=s.get("dwell_norm_scale", 30.0),
-        dwell_log=s.get("dwell_use_log", False),
-        candidate_tower="mlp" if s.get("enable_linear_proj", True) else "mean",
-    )
-
-
-def _parameters(z: Archive, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Parameters by published path."""
-    return {
-        name.removeprefix("param/"): torch.from_numpy(values).to(dtype)
-        for name, values in z.items()
-        if name.startswith("param/")
-    }
-
-
-def _inputs(z: Archive, dtype: torch.dtype) -> tuple[PostInputs, HistoryInputs, CandidateInputs]:
-    """The golden inputs; every position counts as a post of its own."""
-
-    def floats(name: str) -> Tensor:
-        return torch.from_numpy(z[f"in/{name}"]).to(dtype)
-
-    def whole(name: str) -> Tensor:
-        return torch.from_numpy(z[f"in/{name}"].astype(np.int64))
-
-    B, S = z["in/history_post_hashes"].shape[:2]
-    C = z["in/candidate_post_hashes"].shape[1]
-    rows = {
-        kind: torch.cat(
-            [floats(f"{side}_{kind}_embeddings").flatten(2).flatten(0, 1) for side in _SIDES]
-        )
-        for kind in ("post", "author")
-    }
-    posts = PostInputs(rows["post"], rows["author"])
-    dwell = floats("history_continuous_actions")[..., 1] if _has(z, "continuous_actions") else None
-    history = HistoryInputs(
-        user_rows=floats("user_embeddings").flatten(1),
-        user_valid=whole("user_hashes")[:, 0] != 0,
-        post=torch.arange(B * S).view(B, S),
-        valid=whole("history_post_hashes")[..., 0] != 0,
-        actions=floats("history_actions"),
-        surface=whole("history_product_surface"),
-        dwell_secs=dwell,
-        address_rows=floats("user_ip_embeddings") if "in/user_ip_embeddings" in z else None,
-    )
-    age = None
-    if "in/candidate_impr_ts" in z:
-        shown, created = (z[f"in/candidate_{k}_ts"] for k in ("impr", "post_creation"))
-        granularity = _settings(z)["post_age_granularity_mins"]
-        bucket = post_age_bucket(shown.astype(np.int64), created.astype(np.int64), granularity)
-        age = torch.from_numpy(bucket)
-    post = B * S + torch.arange(B * C).view(B, C)
-    return posts, history, CandidateInputs(post, whole("candidate_product_surface"), age)
-
-
-_SIDES: Final = ("history", "candidate")
-
-
-def _has(z: Archive, name: str) -> bool:
-    """Whether the history has an input."""
-    return f"in/history_{name}" in z
-
-
 def _score(
     model: Ranker, z: Archive, dtype: torch.dtype
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Scores candidates in chunks of two, each chunk at its place."""
-    posts, history, candidates = _inputs(z, dtype)
+    posts, history, candidates = inputs_of(z, dtype)
     logits, continuous = [], []
     chunk = 2
     with torch.inference_mode():

@@ -23,6 +23,10 @@ class EventLog(Protocol):
     def end_offset(self) -> int:
         """Offset after the last durable event."""
 
+    @property
+    def writable(self) -> bool:
+        """Whether this process may append."""
+
     def append(self, payloads: Sequence[bytes], event_ids: Sequence[str | None]) -> Appended:
         """Writes events in one batch; returns when they are durable.
 
@@ -33,7 +37,7 @@ class EventLog(Protocol):
         """
 
     def read(self, offset: int, batch_len: int) -> Iterator[list[bytes]]:
-        """Yields the events from `offset` to the end as it is now, at most `batch_len` at a time."""
+        """Yields the events from `offset` to the present end, at most `batch_len` at a time."""
 
     def close(self) -> None:
         """Lets go of the files. The log cannot be used afterwards."""

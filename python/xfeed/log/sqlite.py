@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import filelock
@@ -53,6 +54,7 @@ class SqliteLog:
         self._path = directory / FILE_NAME
         self._lock: filelock.FileLock | None = None
         self._mutex = threading.Lock()
+        self._is_closed = False
         if mode == "write":
             self._lock = _lock_directory(directory)
         elif not self._path.exists():
@@ -100,20 +102,25 @@ class SqliteLog:
     @property
     def end_offset(self) -> int:
         """Offset after the last durable event."""
-        with self._mutex:
-            if self._lock is None:
+        with self._mutex, self._guarded("the end could not be read from"):
+            if not self.writable:
                 self._end = self._read_end()
             return self._end
 
+    @property
+    def writable(self) -> bool:
+        """Whether this process may append."""
+        return self._lock is not None
+
     def append(self, payloads: Sequence[bytes], event_ids: Sequence[str | None]) -> Appended:
         """Writes events in one transaction; see `EventLog.append`."""
-        if self._lock is None:
+        if not self.writable:
             raise StoreError(
                 "the log is open for reading only",
                 code="read_only",
                 hint='open the feed with mode="write"',
             )
-        with self._mutex:
+        with self._mutex, self._guarded(f"{len(payloads)} events could not be written to"):
             known = self._known(event_ids)
             is_new = []
             rows = []
@@ -146,20 +153,34 @@ class SqliteLog:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
             self._database.execute("COMMIT")
-        except sqlite3.Error as error:
+        except sqlite3.Error:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _guarded(self, what: str) -> Iterator[None]:
+        """Turns what the database refuses into a clear error."""
+        if self._is_closed:
             raise StoreError(
-                f"{len(rows)} events could not be written to `{self._path}`: {error}",
-                code="write_failed",
-                hint="free disk space or mend the disk, then ingest the same events again",
+                f"the log in `{self._path.parent}` is closed",
+                code="closed",
+                hint="open the feed again with Feed.open",
+            )
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{what} `{self._path}`: {error}",
+                code="io_failed",
+                hint="free disk space or mend the disk, then try again; what was acknowledged stays",
             ) from error
 
     def read(self, offset: int, batch_len: int) -> Iterator[list[bytes]]:
         """Yields the events from `offset` on; see `EventLog.read`."""
         end = self.end_offset
         while offset < end:
-            with self._mutex:
+            with self._mutex, self._guarded("events could not be read from"):
                 rows = self._database.execute(
                     "SELECT payload FROM events WHERE log_offset >= ? ORDER BY log_offset LIMIT ?",
                     (offset, min(batch_len, end - offset)),
@@ -170,6 +191,7 @@ class SqliteLog:
     def close(self) -> None:
         """Closes the file and lets the next writer in."""
         with self._mutex:
+            self._is_closed = True
             self._database.close()
             self._unlock()
 

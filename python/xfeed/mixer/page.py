@@ -17,8 +17,8 @@ KINDS = ("original", "reply", "repost", "quote")
 IN_NETWORK = {1: True, 0: False, -1: None}
 
 
-def make_page(pipeline: Pipeline, run: Run, receipt: Receipt) -> FeedResult:
-    """Turns a run into the answer."""
+def make_page(pipeline: Pipeline, run: Run, receipt: Receipt, viewer_id: str) -> FeedResult:
+    """Turns a run into the answer; `viewer_id` is the viewer as the caller wrote it."""
     world = pipeline.parts.world
     mode: Mode = "newest_then_popular"
     if run.board.is_predicted:
@@ -27,12 +27,12 @@ def make_page(pipeline: Pipeline, run: Run, receipt: Receipt) -> FeedResult:
         # Nothing was left to predict; the model stood ready.
         mode = "model" if run.has_history else "model_without_history"
     return FeedResult(
-        viewer_id=world.spell(run.query.viewer),
+        viewer_id=viewer_id,
         mode=mode,
         items=_items(world, run),
         report=run.report,
         receipt=receipt,
-        locate=lambda post: _locate(pipeline, run, post),
+        locate=lambda post, spelled: _locate(pipeline, run, post, spelled),
         removed_examples=lambda: _removed_examples(world, run),
     )
 
@@ -80,8 +80,7 @@ def _removed_examples(world: World, run: Run) -> list[Where]:
     return [first[stage, reason] for stage, reason, _ in run.verdicts.counts()]
 
 
-def _locate(pipeline: Pipeline, run: Run, post: int) -> Where:
-    spelled = pipeline.parts.world.spell(post)
+def _locate(pipeline: Pipeline, run: Run, post: int, spelled: str) -> Where:
     rows = np.flatnonzero(run.candidates.post_id == np.uint64(post)).tolist()
     n_scored = len(run.selected) + len(run.not_selected)
     for row in rows:

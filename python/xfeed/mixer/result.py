@@ -143,7 +143,7 @@ class FeedResult(Sequence[FeedItem]):
         items: tuple[FeedItem, ...],
         report: Report,
         receipt: Receipt,
-        locate: Callable[[int], Where],
+        locate: Callable[[int, str], Where],
         removed_examples: Callable[[], list[Where]],
     ) -> None:
         self.viewer_id = viewer_id
@@ -175,7 +175,7 @@ class FeedResult(Sequence[FeedItem]):
 
     def where(self, post_id: IdLike) -> Where:
         """What became of a post: its place, or the stage and the reason that kept it away."""
-        return self._locate(to_u64(post_id))
+        return self._locate(to_u64(post_id), str(post_id))
 
     def removed_examples(self) -> list[Where]:
         """One removed post for each reason, in the order of the filters."""

@@ -88,7 +88,8 @@ class Why:
 
     def __str__(self) -> str:
         lines = [
-            f"{part.name:<28} {part.prediction:>10.6f} x {part.weight:>9.4f} = {part.product:>+11.6f}"
+            f"{part.name:<28} {part.prediction:>10.6f} x {part.weight:>9.4f} = "
+            f"{part.product:>+11.6f}"
             if part.prediction is not None
             else f"{part.name:<28} {'':>10}   {'':>9}   {part.product:>+11.6f}"
             for part in self.parts

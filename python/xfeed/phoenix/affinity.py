@@ -1,4 +1,3 @@
-# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """What the viewer did before with the same post, the same author and the same topics.
 
 Attention could learn to compare a candidate with the history, but from a small log it does not
@@ -65,7 +64,8 @@ class Affinity(nn.Module):
 
     def forward(self, history: History, keys: PostKeys) -> tuple[Tensor, Tensor]:
         """Parts of tokens (B, C, D) and logits (B, C, A) for keys (B, C) and (B, C, 4)."""
-        counts = matches(history.keys, keys) @ history.facts[:, None]
+        found = matches(history.keys, keys)  # (B, C, kinds, S)
+        counts = (found.flatten(1, 2) @ history.facts).unflatten(1, found.shape[1:3])
         n_matches, acted = counts[..., :1], counts[..., 1:]  # (B, C, kinds, 1 and A)
         usual = self.usual_rates
         lift = (acted + MADE_UP * usual).log() - ((n_matches + MADE_UP) * usual).log()

@@ -1,0 +1,73 @@
+# Every job of the project. `make help` lists them. All of them set up what they need.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(BIN)/uv
+
+# Cases and data sets that tests and benches measure against, where they lie beside the checkout.
+export XFEED_SHARED ?= $(abspath $(wildcard ../shared))
+
+RUST_SOURCES := $(shell find rust benches/src -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-rust test-python stress lint bench conformance docs wheel clean
+
+help: ## list the jobs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.built ## create .venv, install pinned dependencies, build the extension
+
+$(VENV)/.tools:
+	$(PYTHON) -m venv $(VENV) || { echo "hint: install the venv module (Debian: python3-venv)"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@touch $@
+
+$(VENV)/.deps: $(VENV)/.tools constraints.txt pyproject.toml
+	$(UV) pip install --quiet --python $(BIN)/python -r pyproject.toml --extra dev --extra data -c constraints.txt
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.deps $(RUST_SOURCES)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --locked --uv --skip-install
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## a community, its feed, and why: about a minute
+	$(BIN)/xfeed demo
+
+test: test-rust test-python ## all tests
+
+test-rust:
+	cargo test --locked --workspace
+
+test-python: setup
+	$(BIN)/python -m pytest
+
+stress: setup ## long tests: crash loops, races
+	$(BIN)/python -m pytest -m slow --timeout 1200
+
+lint: setup ## rustfmt, clippy, ruff, mypy, import rules, stubs against the binary
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m mypy.stubtest xfeed._core --mypy-config-file pyproject.toml
+
+bench: setup ## side-by-side figures; ONLY=name runs one
+	$(BIN)/python benches/python/run.py $(if $(ONLY),--only $(ONLY))
+
+conformance: setup ## the published behaviour, case by case
+	@test -n "$(XFEED_SHARED)" || { echo "there is no conformance folder: set XFEED_SHARED"; exit 1; }
+	$(BIN)/xfeed conformance --allow-unknown $(XFEED_SHARED)/conformance
+
+docs: setup ## write the generated tables of the documentation anew
+	$(BIN)/python docs/generate.py
+
+wheel: $(VENV)/.tools ## one abi3 wheel in dist/
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+clean: ## remove everything that was built, installed or made
+	rm -rf $(VENV) target dist demo-data benches/results .mypy_cache .ruff_cache .pytest_cache
+	find python -name '*.so' -delete
