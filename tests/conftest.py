@@ -39,9 +39,7 @@ def small_dir(tmp_path_factory: pytest.TempPathFactory, small_events: list[bytes
 
 
 @pytest.fixture(scope="session")
-def _fitted(
-    tmp_path_factory: pytest.TempPathFactory, small_dir: Path
-) -> tuple[Path, FitReport]:
+def _fitted(tmp_path_factory: pytest.TempPathFactory, small_dir: Path) -> tuple[Path, FitReport]:
     directory = tmp_path_factory.mktemp("fitted") / "data"
     shutil.copytree(small_dir, directory)
     with Feed.open(directory, config=THREADS) as feed:

@@ -151,7 +151,7 @@ class TrainingConfig(_Section):
         1, description="passes of the ranker over the log; more passes learn ids by heart"
     )
     retrieval_epochs: Annotated[int, Field(ge=1, le=100)] = Field(
-        2, description="passes of the two towers over the positive impressions"
+        1, description="passes of the two towers over the positive impressions"
     )
     held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.1, description="newest share of the impressions, kept for evaluation"

@@ -31,6 +31,7 @@ class IngestReport:
         read: events read.
         accepted: events that are now in the log.
         duplicates: events left out because their `event_id` was in the log.
+        by_type: accepted events by type.
         rejected: refused events by reason.
         end_offset: offset after the last event of the log.
         seconds: how long it took.
@@ -40,6 +41,7 @@ class IngestReport:
     read: int = 0
     accepted: int = 0
     duplicates: int = 0
+    by_type: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     end_offset: int = 0
     seconds: float = 0.0
@@ -58,6 +60,7 @@ class IngestReport:
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["by_type"] = dict(sorted(self.by_type.items()))
         values["rejected"] = dict(sorted(self.rejected.items()))
         return values
 
@@ -98,6 +101,8 @@ def ingest(
         accepted = [payloads[position] for position in decoded.positions()]
         appended = log.append(accepted, decoded.event_ids())
         world.apply(decoded, appended.is_new)
+        for event_type, fresh in zip(decoded.types(), appended.is_new, strict=True):
+            report.by_type[event_type] = report.by_type.get(event_type, 0) + fresh
         report.read += len(batch)
         report.accepted += sum(appended.is_new)
         report.duplicates += len(appended.is_new) - sum(appended.is_new)

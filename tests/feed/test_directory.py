@@ -65,7 +65,6 @@ def test_a_failed_opening_leaves_no_lock_behind(tmp_path: Path) -> None:
     Feed.open(tmp_path).close()
 
 
-@pytest.mark.xfail(strict=True, reason="see bug 6: an error of sqlite3 comes out")
 def test_a_closed_feed_refuses_events_clearly(tmp_path: Path) -> None:
     feed = Feed.open(tmp_path)
     feed.close()
@@ -81,16 +80,16 @@ def test_there_is_nothing_to_read_in_an_empty_directory(tmp_path: Path) -> None:
 
 
 def test_a_reader_beside_a_writer_sees_new_events_after_refresh(tmp_path: Path) -> None:
-    with open_with(tmp_path, follow("ann", "bo"), post("old", "bo", 2)) as writer:
-        with Feed.open(tmp_path, mode="read") as reader:
-            assert reader.state_hash() == writer.state_hash()
-            writer.ingest([post("new", "bo", 1), event("delete", 0, post_id="old")])
-            assert shown(reader, "ann") == ["old"]
-            assert reader.refresh() == 2
-            assert reader.refresh() == 0
-            assert shown(reader, "ann") == shown(writer, "ann") == ["new"]
-            assert reader.state_hash() == writer.state_hash()
-            assert reader.log_offset == writer.log_offset
+    writer = open_with(tmp_path, follow("ann", "bo"), post("old", "bo", 2))
+    with writer, Feed.open(tmp_path, mode="read") as reader:
+        assert reader.state_hash() == writer.state_hash()
+        writer.ingest([post("new", "bo", 1), event("delete", 0, post_id="old")])
+        assert shown(reader, "ann") == ["old"]
+        assert reader.refresh() == 2
+        assert reader.refresh() == 0
+        assert shown(reader, "ann") == shown(writer, "ann") == ["new"]
+        assert reader.state_hash() == writer.state_hash()
+        assert reader.log_offset == writer.log_offset
 
 
 def test_a_reader_refuses_events(tmp_path: Path) -> None:
@@ -110,6 +109,7 @@ def test_a_reader_changes_no_file(copy: Path) -> None:
     assert digests(copy) == before
 
 
+@pytest.mark.xfail(strict=True, reason="see bug 8: the last reader checkpoints")
 def test_a_reader_does_not_tidy_up_after_a_dead_writer(tmp_path: Path) -> None:
     with open_with(tmp_path / "live", follow("ann", "bo"), post(1, "bo")):
         shutil.copytree(tmp_path / "live", tmp_path / "dead")
@@ -118,10 +118,10 @@ def test_a_reader_does_not_tidy_up_after_a_dead_writer(tmp_path: Path) -> None:
     assert before[1]
     with Feed.open(tmp_path / "dead", mode="read") as reader:
         assert shown(reader, "ann") == ["1"]
+    assert journal.exists()
     assert (log.read_bytes(), journal.read_bytes()) == before
 
 
-@pytest.mark.xfail(strict=True, reason="see bug 7: fit writes in read mode")
 def test_a_reader_does_not_activate_models(copy: Path) -> None:
     before = digests(copy)
     config = {**THREADS, "seed": 5}

@@ -1,5 +1,6 @@
 import math
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ def test_counts_of_the_funnel_add_up(pages: list[FeedResult]) -> None:
         filters = [stage for stage in page.funnel if stage.kind == "filter"]
         found = sum(stage.n_out for stage in page.funnel if stage.kind == "source")
         assert filters[0].n_in == found
-        for before, after in zip(filters, filters[1:], strict=False):
+        for before, after in pairwise(filters):
             assert after.n_in == before.n_out
         for stage in filters:
             assert stage.n_in - stage.n_out == sum(stage.removed.values()) >= 0
@@ -94,7 +95,9 @@ def test_the_funnel_has_every_stage_of_the_config_in_order(fitted_feed: Feed) ->
 
 def test_verdicts_and_the_funnel_agree(fitted_feed: Feed, small_events: list[bytes]) -> None:
     """Every removal in the funnel is found again by asking for each post."""
-    posts = [line.split(b'"post_id":')[1].split(b",")[0] for line in small_events if post_made(line)]
+    posts = [
+        line.split(b'"post_id":')[1].split(b",")[0] for line in small_events if post_made(line)
+    ]
     for viewer in VIEWERS[:5]:
         page = fitted_feed.for_you(viewer, limit=10)
         places = [page.where(int(post_id)) for post_id in posts]
@@ -146,7 +149,11 @@ REMOVED: dict[str, tuple[str, list[dict[str, Any]]]] = {
     ),
     "related_deleted": (
         "missing_core_data",
-        [post("source", "cy", 3), post("it", "bo", quote_of_id="source"), event("delete", post_id="source")],
+        [
+            post("source", "cy", 3),
+            post("it", "bo", quote_of_id="source"),
+            event("delete", post_id="source"),
+        ],
     ),
     "repost_duplicate": (
         "repost_duplicates",

@@ -92,7 +92,6 @@ def test_an_unknown_viewer_gets_popular_posts(feed: Feed) -> None:
     assert not page.degraded
 
 
-@pytest.mark.xfail(strict=True, reason="see bug 4: the hash is answered")
 def test_an_unknown_viewer_is_called_as_they_called_themselves(small_feed: Feed) -> None:
     assert small_feed.for_you("somebody new").viewer_id == "somebody new"
 
@@ -195,6 +194,5 @@ def test_a_request_for_an_earlier_time_sees_no_later_post(tmp_path: Path) -> Non
         assert shown(feed, "ann") == ["late", "early"]
 
 
-@pytest.mark.xfail(strict=True, reason="see bug 4: the hash is answered")
 def test_an_unknown_post_is_called_as_it_was_asked_for(small_feed: Feed) -> None:
     assert small_feed.for_you(1).where("no such post").post_id == "no such post"

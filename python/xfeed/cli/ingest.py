@@ -80,7 +80,9 @@ def _show(report: IngestReport) -> None:
         f"{report.n_rejected:,} refused, {report.events_per_sec:,.0f} events/s",
         highlight=False,
     )
+    for event_type, count in sorted(report.by_type.items()):
+        console.print(f"  {count:>9,} {event_type}", highlight=False)
     for code, count in sorted(report.rejected.items()):
-        console.print(f"  {count:>8,} {code}", highlight=False)
+        console.print(f"  {count:>9,} refused: {code}", highlight=False)
     if report.dead_letters:
         console.print(f"refused events: {report.dead_letters}", highlight=False, soft_wrap=True)

@@ -239,18 +239,18 @@ class TrainConfig:
     """
 
     seed: int = 0
-    ranker_epochs: int = 1
+    ranker_epochs: int = 2
     retrieval_epochs: int = 1
     batch_size: int = 128
     retrieval_batch_size: int = 128
-    candidates_per_sample: int = 4
-    dense_lr: float = 2e-3
+    candidates_per_sample: int = 6
+    dense_lr: float = 4e-3
     table_lr: float = 0.05
     weight_decay: float = 1e-3
     warmup_fraction: float = 0.05
     table_init_std: float = 0.18
     gradient_clip: float = 1.0
-    id_dropout: float = 0.1
+    id_dropout: float = 0.5
     dwell_weight: float = 0.1
     held_out_fraction: float = 0.1
     max_evaluation_impressions: int = 50_000

@@ -82,7 +82,7 @@ class Ranker(nn.Module):
     def encode_context(self, posts: PostInputs, history: HistoryInputs) -> RankerContext:
         """Encodes viewers and histories, once for all their candidates."""
         tokens = self.context_tokens(posts, history)  # (B, 1 + S, D)
-        attention = self.transformer.encode(tokens, history.context_valid)
+        attention = self.transformer.encode(tokens, history.context_valid, keep_hidden=False)
         if self.affinity is None:
             return RankerContext(attention, None)
         assert posts.keys is not None

@@ -52,7 +52,8 @@ class Retrieval(nn.Module):
     def user_vectors(self, posts: PostInputs, history: HistoryInputs) -> tuple[Tensor, Tensor]:
         """Vectors (B, D) of viewers and their lengths before normalising (B, 1)."""
         tokens = self.context_tokens(posts, history)
-        context = self.transformer.encode(tokens, history.context_valid)
+        context = self.transformer.encode(tokens, history.context_valid, keep_hidden=True)
+        assert context.hidden is not None
         valid = context.valid[..., None].to(context.hidden.dtype)  # (B, T, 1)
         mean = (context.hidden * valid).sum(1) / valid.sum(1).clamp_min(1)
         if self.config.history_pool:

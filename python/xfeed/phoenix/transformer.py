@@ -39,14 +39,14 @@ class Context:
         keys: per layer (B, G, T, K), rotated.
         values: per layer (B, G, T, K).
         valid: (B, T) whether a position may be seen.
-        hidden: (B, T, D) output of the last layer, before the final norm.
+        hidden: (B, T, D) output of the last layer, before the final norm; None if nobody asked.
         next_position: position of the first candidate.
     """
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
     valid: Tensor
-    hidden: Tensor
+    hidden: Tensor | None
     next_position: int
 
 
@@ -176,26 +176,34 @@ class Transformer(nn.Module):
             seen = seen & torch.ones(T, T, dtype=torch.bool, device=valid.device).tril()
         return seen
 
-    def encode(self, tokens: Tensor, valid: Tensor) -> Context:
+    def encode(self, tokens: Tensor, valid: Tensor, *, keep_hidden: bool) -> Context:
         """Runs viewer and history through the layers and keeps keys and values.
+
+        Candidates only need keys and values, so the last layer ends with these unless its
+        output is asked for.
 
         Args:
             tokens: (B, T, D) viewer first, then the history, oldest first, padding last.
             valid: (B, T).
+            keep_hidden: whether the output of the last layer is needed.
         """
         x = tokens
         cos, sin = rotation(self.positions(valid).to(x.dtype), self.config.key_size)
         visible = self.visible(valid)
         keys, values = [], []
-        for layer in self.layers:
+        for depth, layer in enumerate(self.layers, start=1):
             assert isinstance(layer, Layer)
             q, k, v = layer.project(rms_norm(x, layer.attention_norm), cos, sin)
+            keys.append(k)
+            values.append(v)
+            if depth == len(self.layers) and not keep_hidden:
+                break
             logits = layer.cap(q @ k.mT[:, :, None])  # (B, G, R, T, T)
             weights = logits.masked_fill(~visible, MASKED).softmax(-1)
             x = layer.finish(x, weights @ v[:, :, None])
-            keys.append(k)
-            values.append(v)
-        return Context(tuple(keys), tuple(values), valid, x, PREFIX + self.config.history_len)
+        next_position = PREFIX + self.config.history_len
+        hidden = x if keep_hidden else None
+        return Context(tuple(keys), tuple(values), valid, hidden, next_position)
 
     def attend(self, context: Context, tokens: Tensor, first_slot: int = 0) -> Tensor:
         """Runs candidates through the layers, each alone against the context.

@@ -31,7 +31,15 @@ impl EventBatch {
         self.positions.clone()
     }
 
-    /// Type of each accepted event, `event_id` of each (None where not given).
+    /// Type of each accepted event.
+    fn types(&self) -> Vec<&'static str> {
+        self.events
+            .iter()
+            .map(|event| event.body.type_name())
+            .collect()
+    }
+
+    /// `event_id` of each accepted event, None where not given.
     fn event_ids(&self) -> Vec<Option<String>> {
         self.events
             .iter()

@@ -69,7 +69,7 @@ fn every_type_in_the_schema_can_be_read() {
     assert_eq!(lines.len(), EVENTS.len());
     for (line, spec) in lines.iter().zip(EVENTS) {
         assert!(line.contains(&format!("\"{}\"", spec.name)));
-        read(line).expect(line);
+        assert_eq!(read(line).expect(line).body.type_name(), spec.name);
     }
 }
 

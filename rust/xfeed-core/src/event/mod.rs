@@ -75,6 +75,38 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// The `type` of the event it came from.
+    pub fn type_name(&self) -> &'static str {
+        let or = |on: bool, yes: &'static str, no: &'static str| if on { yes } else { no };
+        match self {
+            Self::Post(_) => "post",
+            Self::Edit { .. } => "edit",
+            Self::Delete { undo, .. } => or(*undo, "undelete", "delete"),
+            Self::Edge {
+                kind: EdgeKind::Follow,
+                on,
+                ..
+            } => or(*on, "follow", "unfollow"),
+            Self::Edge {
+                kind: EdgeKind::Block,
+                on,
+                ..
+            } => or(*on, "block", "unblock"),
+            Self::Edge {
+                kind: EdgeKind::Mute,
+                on,
+                ..
+            } => or(*on, "mute", "unmute"),
+            Self::Word { on, .. } => or(*on, "mute_word", "unmute_word"),
+            Self::Profile { .. } => "profile",
+            Self::Impression { .. } => "impression",
+            Self::Action(_) => "action",
+            Self::Label { on, .. } => or(*on, "label", "unlabel"),
+        }
+    }
+}
+
 /// The relations between people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
