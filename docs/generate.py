@@ -10,6 +10,9 @@ from xfeed.actions import ACTIONS
 from xfeed.config import FeedConfig, describe
 from xfeed.presets import available, load_preset
 
+SETTINGS = """In `xfeed.toml` in the data directory, as `XFEED_SECTION__SETTING` in the environment, or
+as `--set section.setting=value`; later ones win."""
+
 TARGET = Path(__file__).parent / "reference.md"
 
 

@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from xfeed.errors import ConfigError
 
@@ -124,6 +124,7 @@ class PipelineConfig(_Section):
             "age",
             "self_post",
             "social_graph",
+            "protected",
             "labels",
             "muted_keywords",
             "previously_seen",
@@ -142,6 +143,14 @@ class PipelineConfig(_Section):
         description="what makes the score, in order",
     )
     selector: str = Field("top_k", description="what sorts and cuts")
+
+    @field_validator("query_hydrators", "sources", "hydrators", "filters", "scorers")
+    @classmethod
+    def _named_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"`{repeated[0]}` is named twice")
+        return names
 
 
 class TrainingConfig(_Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
@@ -102,7 +103,11 @@ def system_now_ms() -> int:
 
 def _encode(fields: Mapping[str, Any]) -> bytes:
     try:
-        return msgspec.json.encode(dict(fields))
+        payload = msgspec.json.encode(dict(fields))
+        if b"null" in payload:
+            # NaN would be written as null, and an absent value is not what the caller meant.
+            json.dumps(dict(fields), allow_nan=False)
+        return payload
     except (TypeError, ValueError, OverflowError) as error:
         raise EventError(
             f"the event {dict(fields)!r} cannot be written as JSON: {error}",

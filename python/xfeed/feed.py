@@ -20,6 +20,7 @@ from xfeed.mixer.page import make_page
 from xfeed.mixer.result import Receipt, Where
 from xfeed.models import ModelStore
 from xfeed.presets import load_preset
+from xfeed.replay import replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from xfeed.log import EventLog
     from xfeed.phoenix.optimize import Progress
     from xfeed.phoenix.train import FitReport
-
-REPLAY_BATCH_LEN = 16_384
-"""Events per step of a replay; bounds memory."""
 
 MAX_PAGE_LEN = 500
 
@@ -93,7 +91,7 @@ class Feed:
         """
         path = Path(directory)
         if mode == "write":
-            path.mkdir(parents=True, exist_ok=True)
+            _make_directory(path)
         settings = config_module.load_config(path, config)
         log = SqliteLog(path, mode=mode)
         try:
@@ -106,9 +104,7 @@ class Feed:
         """Folds what the log got since the last call; returns how many events that were."""
         with self._write_lock:
             start = self._offset
-            for payloads in self._log.read(self._offset, REPLAY_BATCH_LEN):
-                self._world.apply(_core.decode_events(payloads))
-                self._offset += len(payloads)
+            self._offset = replay(self._log, self._world, start)
             return self._offset - start
 
     @property
@@ -252,8 +248,9 @@ class Feed:
             )
         when = self.now_ms() if now_ms is None else now_ms
         pipeline = self._current_pipeline()
+        receipt = self._receipt(pipeline, when)
         run = pipeline.run(to_u64(viewer_id), when, length)
-        return make_page(pipeline, run, self._receipt(pipeline, when), str(viewer_id))
+        return make_page(pipeline, run, receipt, str(viewer_id))
 
     def where(self, post_id: IdLike, viewer_id: IdLike, *, now_ms: int | None = None) -> Where:
         """What becomes of a post on the page of a viewer."""
@@ -305,3 +302,14 @@ def _payload(event: EventLike) -> bytes:
         return to_payload(event)
     except EventError:
         return repr(event).encode("utf-8", "backslashreplace")
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"`{path}` cannot be made: {error}",
+            code="bad_directory",
+            hint="name a directory that you may write to",
+        ) from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from xfeed import _core
+from xfeed.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -139,8 +140,15 @@ def _bury(
                 }
             )
         )
-    with path.open("ab") as file:
-        file.write(b"".join(letter + b"\n" for letter in letters))
+    try:
+        with path.open("ab") as file:
+            file.write(b"".join(letter + b"\n" for letter in letters))
+    except OSError as error:
+        raise StoreError(
+            f"{len(letters)} refused events could not be written to `{path}`: {error}",
+            code="io_failed",
+            hint="free disk space or mend the disk, then ingest the same events again",
+        ) from error
 
 
 def _raw(payload: bytes) -> dict[str, str]:

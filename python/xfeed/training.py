@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from xfeed import _core
 from xfeed.columns import interaction_columns, post_columns
 from xfeed.errors import ConfigError
+from xfeed.replay import replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from xfeed.phoenix.train import FitReport
 
 
-REPLAY_BATCH_LEN = 16_384
-"""Events per step of the replay; bounds memory."""
-
 FOREVER_MS = 2**62
 """Learning forgets no post: what is served has a retention, what is learned has not."""
 
@@ -30,12 +28,7 @@ FOREVER_MS = 2**62
 def fold_for_training(log: EventLog, end_offset: int, max_rows_per_viewer: int) -> _core.World:
     """Folds the log up to `end_offset` without a retention."""
     world = _core.World(retention_ms=FOREVER_MS, max_history_len=max_rows_per_viewer)
-    left = end_offset
-    for payloads in log.read(0, REPLAY_BATCH_LEN):
-        world.apply(_core.decode_events(payloads[:left]))
-        left -= len(payloads)
-        if left <= 0:
-            break
+    replay(log, world, 0, end_offset)
     return world
 
 

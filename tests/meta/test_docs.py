@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 import xfeed
 from xfeed import _core
 

@@ -19,6 +19,7 @@ from xfeed.cli.common import (
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import TaskID
 
     from xfeed.feed import Feed
     from xfeed.phoenix.optimize import Progress as Step
@@ -47,12 +48,11 @@ def fit(
 def fit_with_progress(feed: Feed) -> FitReport:
     """Fits with a bar on standard error."""
     with progress_bar() as bar:
-        tasks = {
-            stage: bar.add_task(stage, total=None, note="")
-            for stage in ("ranker", "retrieval", "evaluation")
-        }
+        tasks: dict[str, TaskID] = {}
 
         def advance(step: Step) -> None:
+            if step.stage not in tasks:
+                tasks[step.stage] = bar.add_task(step.stage, total=step.n_steps, note="")
             note = "" if step.loss is None else f"loss {step.loss:.3f}"
             bar.update(tasks[step.stage], total=step.n_steps, completed=step.step, note=note)
 

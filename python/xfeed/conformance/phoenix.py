@@ -1,4 +1,3 @@
-# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """Checks of the models against numbers observed from the published releases.
 
 The golden files are not part of the package. Each function takes the path of one file and says

@@ -1,4 +1,3 @@
-# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """Reads golden files of the models: configuration, parameters and inputs in our terms."""
 
 import json

@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
 
 import filelock
 
@@ -64,9 +65,7 @@ class SqliteLog:
                 hint="ingest something first: `xfeed ingest FILE --data DIR`",
             )
         try:
-            self._database = sqlite3.connect(
-                self._path, isolation_level=None, check_same_thread=False
-            )
+            self._database = self._connect(mode)
             self._open(writable=mode == "write")
             self._end = self._read_end()
         except sqlite3.DatabaseError as error:
@@ -80,8 +79,23 @@ class SqliteLog:
             self._unlock()
             raise
 
+    def _connect(self, mode: Literal["write", "read"]) -> sqlite3.Connection:
+        # A reader must not even tidy up after a writer that was killed.
+        access = "ro" if mode == "read" else "rwc"
+        location = f"file:{quote(str(self._path.absolute()))}?mode={access}"
+        return sqlite3.connect(location, uri=True, isolation_level=None, check_same_thread=False)
+
     def _open(self, *, writable: bool) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        (foreign,) = self._database.execute(
+            "SELECT count(*) FROM sqlite_schema WHERE tbl_name != 'events'"
+        ).fetchone()
+        if foreign or (version == 0 and not writable):
+            raise StoreError(
+                f"`{self._path}` is a database of another program",
+                code="bad_log",
+                hint="name another data directory",
+            )
         if version not in {0, FORMAT_VERSION}:
             raise StoreError(
                 f"`{self._path}` has format {version}, this xfeed reads format {FORMAT_VERSION}",
@@ -182,11 +196,17 @@ class SqliteLog:
         while offset < end:
             with self._mutex, self._guarded("events could not be read from"):
                 rows = self._database.execute(
-                    "SELECT payload FROM events WHERE log_offset >= ? ORDER BY log_offset LIMIT ?",
+                    "SELECT log_offset, payload FROM events WHERE log_offset >= ? ORDER BY log_offset LIMIT ?",
                     (offset, min(batch_len, end - offset)),
                 ).fetchall()
+            if not rows or [at for at, _ in rows] != list(range(offset, offset + len(rows))):
+                raise StoreError(
+                    f"`{self._path}` has a gap after offset {offset}",
+                    code="damaged_log",
+                    hint="restore the file from a copy",
+                )
             offset += len(rows)
-            yield [payload for (payload,) in rows]
+            yield [payload for _, payload in rows]
 
     def close(self) -> None:
         """Closes the file and lets the next writer in."""
@@ -213,5 +233,13 @@ def _lock_directory(directory: Path) -> filelock.FileLock:
             code="locked",
             hint='stop it, or open the feed with mode="read"',
         ) from None
-    path.with_suffix(".pid").write_text(f"{os.getpid()}\n")
+    try:
+        path.with_suffix(".pid").write_text(f"{os.getpid()}\n")
+    except OSError as error:
+        lock.release()
+        raise StoreError(
+            f"`{directory}` cannot be written to: {error}",
+            code="io_failed",
+            hint="free disk space, or name a directory that you may write to",
+        ) from error
     return lock

@@ -27,6 +27,7 @@ class ScoreBoard:
         products: predictions times weights, shape ``(n, A)``.
         addends: further parts by name, each of shape ``(n,)``.
         multipliers: factors by name, in order, each of shape ``(n,)``.
+        by_model: whether the scores come from predictions.
         score: what is sorted by, shape ``(n,)``; NaN for "not scored".
     """
 
@@ -35,6 +36,7 @@ class ScoreBoard:
     weights: npt.NDArray[np.float64]
     products: npt.NDArray[np.float64]
     score: npt.NDArray[np.float64]
+    by_model: bool = False
     addends: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     multipliers: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 

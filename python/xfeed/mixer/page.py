@@ -21,7 +21,7 @@ def make_page(pipeline: Pipeline, run: Run, receipt: Receipt, viewer_id: str) ->
     """Turns a run into the answer; `viewer_id` is the viewer as the caller wrote it."""
     world = pipeline.parts.world
     mode: Mode = "newest_then_popular"
-    if run.board.is_predicted:
+    if run.board.by_model:
         mode = "model" if run.has_history else "model_without_history"
     elif pipeline.parts.model is not None and not len(run.board.rows):
         # Nothing was left to predict; the model stood ready.
@@ -82,7 +82,7 @@ def _removed_examples(world: World, run: Run) -> list[Where]:
 
 def _locate(pipeline: Pipeline, run: Run, post: int, spelled: str) -> Where:
     rows = np.flatnonzero(run.candidates.post_id == np.uint64(post)).tolist()
-    n_scored = len(run.selected) + len(run.not_selected)
+    n_scored = int(np.isfinite(run.board.score).sum())
     for row in rows:
         if row in run.selected:
             place = run.selected.index(row) + 1
@@ -94,6 +94,9 @@ def _locate(pipeline: Pipeline, run: Run, post: int, spelled: str) -> Where:
             place = len(run.selected) + run.not_selected.index(row) + 1
             line = int(np.flatnonzero(run.board.rows == row)[0])
             score = run.board.score[line]
+            if not np.isfinite(score):
+                detail = "nothing could be predicted for it"
+                return Where(spelled, "not_selected", "scorers", "not_scored", detail)
             detail = f"place {place} of {n_scored} with score {score:.6f}, the page ends at "
             detail += f"{len(run.selected)}"
             return Where(spelled, "not_selected", "top_k", "below_the_cut", detail)

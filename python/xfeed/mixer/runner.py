@@ -229,7 +229,7 @@ class Pipeline:
                 scorer.score(query, candidates, board)
                 stage.n_out = n
         unscored = int((~np.isfinite(board.score)).sum())
-        if unscored and board.is_predicted:
+        if unscored:
             report.stages[-1].removed["not_scored"] = unscored
 
 

@@ -65,7 +65,7 @@ class Affinity(nn.Module):
     def forward(self, history: History, keys: PostKeys) -> tuple[Tensor, Tensor]:
         """Parts of tokens (B, C, D) and logits (B, C, A) for keys (B, C) and (B, C, 4)."""
         found = matches(history.keys, keys)  # (B, C, kinds, S)
-        counts = (found.flatten(1, 2) @ history.facts).unflatten(1, found.shape[1:3])
+        counts = (found.flatten(1, 2) @ history.facts).view(*found.shape[:3], -1)
         n_matches, acted = counts[..., :1], counts[..., 1:]  # (B, C, kinds, 1 and A)
         usual = self.usual_rates
         lift = (acted + MADE_UP * usual).log() - ((n_matches + MADE_UP) * usual).log()

@@ -1,4 +1,3 @@
-# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """Samples as tensors: the one place where training and evaluation meet the models' inputs."""
 
 from collections.abc import Iterator

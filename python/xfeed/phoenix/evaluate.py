@@ -141,7 +141,7 @@ def _predict(
             probabilities[order] = scores.logits[:, 0].sigmoid().numpy()
             dwell[order] = scores.continuous[:, 0, 0].numpy()
             n_done += len(order)
-            progress(Progress("evaluation", n_done, len(samples), None))
+            progress(Progress("ranker evaluation", n_done, len(samples), None))
     return probabilities, dwell
 
 
@@ -235,7 +235,7 @@ def _ranks(
             own = scores.gather(1, torch.from_numpy(target[order])[:, None])
             ranks[order] = (scores >= own).sum(1).numpy() - 1
             n_done += len(order)
-            progress(Progress("evaluation", n_done, len(samples), None))
+            progress(Progress("retrieval evaluation", n_done, len(samples), None))
     return ranks
 
 

@@ -1,4 +1,3 @@
-# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """What the models read, and how it becomes tokens.
 
 Posts are looked up once however often they appear: `PostInputs` holds U distinct posts, and

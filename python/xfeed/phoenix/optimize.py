@@ -27,8 +27,9 @@ class Progress:
     """Where a fit stands.
 
     Attributes:
-        stage: "ranker", "retrieval" or "evaluation".
-        step: steps done.
+        stage: "ranker", "retrieval", "ranker evaluation" or "retrieval evaluation"; the two
+            models report side by side.
+        step: steps done; samples while evaluating.
         n_steps: steps in all.
         loss: loss of the last step; None outside of training.
     """

@@ -1,4 +1,3 @@
-# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """The ranker: for each candidate, the probability of every action and the seconds spent."""
 
 from dataclasses import dataclass

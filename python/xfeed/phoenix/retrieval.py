@@ -1,4 +1,3 @@
-# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """Retrieval: a vector for a viewer and one for a post, near each other if they fit.
 
 The viewer's vector is the mean of the transformer's outputs over viewer and history. The post's

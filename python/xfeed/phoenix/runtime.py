@@ -1,4 +1,3 @@
-# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """A loaded bundle that answers requests.
 
 The viewer and the history are encoded once per request, candidates are scored in chunks against

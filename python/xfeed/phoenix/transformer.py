@@ -1,4 +1,3 @@
-# ruff: noqa: N806 -- sizes of tensors are upper-case letters
 """The transformer, split where candidates begin.
 
 A candidate attends to the viewer, to the history and to itself, never to another candidate. So

@@ -20,8 +20,8 @@ pub struct CandidateBatch {
     /// Whether the viewer follows the author or is the author; `None` before hydration and when
     /// the author is unknown.
     pub in_network: Vec<Option<bool>>,
-    /// Labels of the post, its author and the posts it shows.
-    pub labels: Vec<Vec<ActiveLabel>>,
+    /// Labels of the post, its author and the posts it shows; `None` before they are looked up.
+    pub labels: Vec<Option<Vec<ActiveLabel>>>,
 }
 
 /// What is known about one post.
@@ -43,6 +43,8 @@ pub struct CoreData {
     pub texts: Vec<Arc<str>>,
     /// Whether the author follows the viewer and is followed back.
     pub mutual_follow: bool,
+    /// Whether the author shows posts to followers only.
+    pub protected: bool,
 }
 
 /// How a card contains another post.
@@ -78,6 +80,8 @@ pub struct RelatedPost {
     pub author: Option<Id>,
     /// Whether it was deleted.
     pub deleted: bool,
+    /// Whether its author shows posts to followers only.
+    pub protected: bool,
 }
 
 /// A label that holds now.
@@ -109,7 +113,7 @@ impl CandidateBatch {
         self.source.resize(rows, source);
         self.core.resize(rows, None);
         self.in_network.resize(rows, None);
-        self.labels.resize(rows, Vec::new());
+        self.labels.resize(rows, None);
     }
 
     /// The post a reader of row `row` mainly reads: the reposted one of a repost, else its own.

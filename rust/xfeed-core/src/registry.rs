@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::filters::{
-    Age, Duplicates, Labels, MissingCoreData, MutedKeywords, PreviouslySeen, RepostDuplicates,
-    SelfPost, SocialGraph,
+    Age, Duplicates, Labels, MissingCoreData, MutedKeywords, PreviouslySeen, Protected,
+    RepostDuplicates, SelfPost, SocialGraph,
 };
 use crate::stage::{Filter, FilterSettings};
 
@@ -48,6 +48,11 @@ pub const FILTERS: &[FilterSpec] = &[
         name: "social_graph",
         removes: "posts with anybody in them whom the viewer blocks or mutes, or who blocks the viewer",
         build: |_| Box::new(SocialGraph),
+    },
+    FilterSpec {
+        name: "protected",
+        removes: "posts with a protected author in them whom the viewer does not follow",
+        build: |_| Box::new(Protected),
     },
     FilterSpec {
         name: "labels",

@@ -201,9 +201,9 @@ impl CandidateBatch {
         }))
     }
 
-    /// Sets what is known about `row`, as a hydrator of your own would.
+    /// Sets what is known about `row`, as a hydrator of your own would. `protected` is the author's.
     #[pyo3(signature = (row, author, created_ms, *, kind="original", media_kind=0,
-        media_duration_ms=0, related=Vec::new(), texts=Vec::new(), mutual_follow=false))]
+        media_duration_ms=0, related=Vec::new(), texts=Vec::new(), mutual_follow=false, protected=false))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn set_core(
         &self,
@@ -216,6 +216,7 @@ impl CandidateBatch {
         related: Vec<RelatedRow>,
         texts: Vec<String>,
         mutual_follow: bool,
+        protected: bool,
     ) -> PyResult<()> {
         self.check_row(row)?;
         let kind = KINDS
@@ -236,6 +237,7 @@ impl CandidateBatch {
                     post: Id(post),
                     author: author.map(Id),
                     deleted,
+                    protected: false,
                 })
             })
             .collect::<PyResult<Vec<_>>>()?;
@@ -248,6 +250,7 @@ impl CandidateBatch {
             related,
             texts: texts.into_iter().map(Arc::from).collect(),
             mutual_follow,
+            protected,
         };
         self.inner.write().core[row] = Some(core);
         Ok(())
@@ -267,7 +270,7 @@ impl CandidateBatch {
             name: name.into(),
             on: "post",
         };
-        self.inner.write().labels[row] = labels.into_iter().map(active).collect();
+        self.inner.write().labels[row] = Some(labels.into_iter().map(active).collect());
         Ok(())
     }
 

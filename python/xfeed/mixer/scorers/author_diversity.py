@@ -29,7 +29,7 @@ class AuthorDiversity:
 
     def score(self, query: Query, candidates: CandidateBatch, board: ScoreBoard) -> None:  # noqa: ARG002
         """Multiplies the scores."""
-        if not board.is_predicted:
+        if not board.by_model:
             return
         authors = [candidates.shown_author(int(row)) for row in board.rows]
         board.multiply(

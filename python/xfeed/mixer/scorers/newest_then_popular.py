@@ -27,9 +27,10 @@ class NewestThenPopular:
         self._world = parts.world
 
     def score(self, query: Query, candidates: CandidateBatch, board: ScoreBoard) -> None:
-        """Fills `board.score` where the board has no predictions at all."""
-        if board.is_predicted:
+        """Fills `board.score` when the model's scorers did not."""
+        if board.by_model:
             return
+        board.predictions[:] = np.nan  # Predictions that nothing could be made of explain nothing.
         in_network = candidates.in_network[board.rows] == 1
         age_ms = np.maximum(query.now_ms - candidates.created_ms[board.rows], 0)
         posts = np.ascontiguousarray(candidates.shown_post_id[board.rows])

@@ -27,7 +27,7 @@ class OutOfNetwork:
 
     def score(self, query: Query, candidates: CandidateBatch, board: ScoreBoard) -> None:  # noqa: ARG002
         """Multiplies the scores."""
-        if not board.is_predicted:
+        if not board.by_model:
             return
         kind = candidates.kind[board.rows]
         board.multiply(

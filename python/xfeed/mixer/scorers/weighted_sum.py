@@ -47,3 +47,4 @@ class WeightedSum:
         board.products = products
         board.weights = weights
         board.addends["offset"] = score - net
+        board.by_model = True

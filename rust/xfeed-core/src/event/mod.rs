@@ -186,7 +186,7 @@ impl Post {
 }
 
 /// What is known about a person.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[expect(missing_docs, reason = "the fields are described in `schema`")]
 pub struct Profile {
     pub handle: Option<String>,

@@ -34,6 +34,7 @@ pub(crate) fn core(author: u64) -> CoreData {
         related: Vec::new(),
         texts: Vec::new(),
         mutual_follow: false,
+        protected: false,
     }
 }
 
@@ -44,6 +45,7 @@ pub(crate) fn inside(relation: Relation, post: u64, author: Option<u64>) -> Rela
         post: Id(post),
         author: author.map(Id),
         deleted: false,
+        protected: false,
     }
 }
 

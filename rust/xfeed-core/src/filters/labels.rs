@@ -5,7 +5,8 @@ use crate::query::Query;
 use crate::stage::Filter;
 use crate::verdict::{Reason, Verdicts};
 
-/// Removes posts when they, their author or a post they show carry one of the `removing` labels.
+/// Removes posts when they, their author or a post they show carry one of the `removing` labels, and
+/// posts whose labels were not looked up.
 #[derive(Debug)]
 pub struct Labels {
     /// Names of the labels.
@@ -19,12 +20,13 @@ impl Filter for Labels {
 
     fn apply(&self, _query: &Query, batch: &CandidateBatch, verdicts: &mut Verdicts) {
         for (row, labels) in batch.labels.iter().enumerate() {
-            let hit = labels.iter().find(|label| {
-                self.removing
-                    .iter()
-                    .any(|removing| **removing == *label.name)
-            });
-            if let Some(label) = hit {
+            let Some(labels) = labels else {
+                let detail = "the labels could not be looked up".to_owned();
+                verdicts.remove(row, self.name(), Reason::SafetyUnknown, detail);
+                continue;
+            };
+            let removes = |name: &str| self.removing.iter().any(|removing| removing == name);
+            if let Some(label) = labels.iter().find(|label| removes(&label.name)) {
                 let detail = format!("the {} is labelled `{}`", label.on, label.name);
                 verdicts.remove(row, self.name(), Reason::Labelled, detail);
             }
@@ -39,22 +41,19 @@ mod tests {
     use crate::filters::fixture::{batch, codes, core, query};
 
     #[test]
-    fn only_listed_labels_remove() {
-        let mut batch = batch(vec![
-            (1, Some(core(1))),
-            (2, Some(core(1))),
-            (3, Some(core(1))),
-        ]);
+    fn listed_and_unknown_labels_remove() {
+        let mut batch = batch((1..=4).map(|id| (id, Some(core(1)))).collect());
         let label = |name: &str| {
-            vec![ActiveLabel {
-                name: name.into(),
-                on: "author",
-            }]
+            let name = name.into();
+            Some(vec![ActiveLabel { name, on: "author" }])
         };
-        batch.labels = vec![label("spam"), label("satire"), Vec::new()];
+        batch.labels = vec![label("spam"), label("satire"), Some(Vec::new()), None];
         let filter = Labels {
             removing: vec!["spam".into()],
         };
-        assert_eq!(codes(&filter, &query(), &batch), ["labelled", "", ""]);
+        assert_eq!(
+            codes(&filter, &query(), &batch),
+            ["labelled", "", "", "safety_unknown"]
+        );
     }
 }

@@ -17,7 +17,8 @@ pub struct Row {
     pub post: Id,
     /// The answer that showed it.
     pub request: Option<Id>,
-    /// Its author, kept when the post leaves the store.
+    /// Its author, kept when the post leaves the store. Not part of the state hash: a row that comes
+    /// after its post went never learns it.
     pub author: Option<Id>,
     /// Where it was shown.
     pub surface: u8,
@@ -56,6 +57,11 @@ impl Viewer {
         }
     }
 
+    /// Whether a row of this time would be pushed out at once; such an event was counted before.
+    fn is_forgotten(&self, at_ms: UnixMs, max_rows: usize) -> bool {
+        self.rows.len() >= max_rows && self.rows.first().is_some_and(|row| at_ms < row.at_ms)
+    }
+
     fn see(&mut self, post: Id, at_ms: UnixMs) {
         let last = self.seen.entry(post).or_insert(at_ms);
         *last = (*last).max(at_ms);
@@ -90,6 +96,9 @@ impl Histories {
         let max_rows = self.max_rows;
         let viewer = self.viewers.entry(viewer).or_default();
         viewer.see(post, at_ms);
+        if viewer.is_forgotten(at_ms, max_rows) {
+            return false;
+        }
         let same = |row: &Row| {
             row.impression
                 && row.post == post
@@ -164,6 +173,9 @@ impl Histories {
                 .iter()
                 .rposition(|row| row.post == action.post && !row.impression)
         });
+        if position.is_none() && viewer.is_forgotten(at_ms, max_rows) {
+            return ActionSet::default();
+        }
         let mut row = match position {
             Some(position) => viewer.rows.remove(position),
             None => Row {
@@ -245,7 +257,6 @@ impl Histories {
                 digest.i64(row.at_ms);
                 digest.id(row.post);
                 digest.option(row.request, Digest::id);
-                digest.option(row.author, Digest::id);
                 digest.u64(u64::from(row.surface));
                 digest.flag(row.impression);
                 digest.u64(row.actions.0);

@@ -82,7 +82,7 @@ impl World {
                     add(Target::User(id), author);
                 }
             }
-            batch.labels[row] = labels;
+            batch.labels[row] = Some(labels);
         }
     }
 
@@ -96,6 +96,7 @@ impl World {
             post: related.post,
             author,
             deleted,
+            protected: author.is_some_and(|author| self.is_protected(author)),
         }
     }
 
@@ -157,7 +158,14 @@ impl World {
             related,
             texts,
             mutual_follow,
+            protected: self.is_protected(record.author),
         }
+    }
+
+    fn is_protected(&self, user: Id) -> bool {
+        self.people
+            .profile(user)
+            .is_some_and(|profile| profile.protected)
     }
 
     /// Posts above `record` in its conversation, nearest first, as far as they are stored.

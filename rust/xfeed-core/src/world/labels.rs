@@ -62,11 +62,14 @@ impl Labels {
         active
     }
 
-    /// Forgets labels of posts that are gone.
-    pub(super) fn trim(&mut self, is_gone: impl Fn(Id) -> bool) {
-        self.0.retain(|target, _| match target {
-            Target::Post(post) => !is_gone(*post),
-            Target::User(_) => true,
+    /// Forgets what was said before `oldest` about posts that are not stored.
+    pub(super) fn trim(&mut self, is_stored: impl Fn(Id) -> bool, oldest: UnixMs) {
+        self.0.retain(|target, labels| match target {
+            Target::Post(post) if !is_stored(*post) => {
+                labels.retain(|_, said| said.at_ms >= oldest);
+                !labels.is_empty()
+            }
+            _ => true,
         });
     }
 

@@ -185,7 +185,7 @@ impl World {
             quote_of: post.quote_of,
         });
         if !is_new {
-            return;
+            return; // The first create of an id stands, in the order of the log.
         }
         let change = Change {
             text: Some(&post.text),
@@ -246,9 +246,10 @@ impl World {
             self.counters.forget(post);
             self.generation += 1;
         }
-        self.labels.trim(|post| authors.contains_key(&post));
         self.histories.trim(&authors, oldest);
         let posts = &self.posts;
+        self.labels
+            .trim(|post| posts.author_of(post).is_some(), oldest);
         self.contents
             .trim(|post| posts.author_of(post).is_some(), oldest);
         let step = i64::try_from(retention_ms / TRIMS_PER_RETENTION)

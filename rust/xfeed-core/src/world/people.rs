@@ -28,12 +28,15 @@ pub(super) struct People {
 }
 
 impl People {
-    /// A later profile replaces an earlier one as a whole.
+    /// A later profile replaces an earlier one as a whole; of two at the same millisecond the larger
+    /// one holds, so that the order of arrival does not decide.
     pub(super) fn set_profile(&mut self, user: Id, at_ms: UnixMs, profile: Profile) {
-        match self.profiles.get(&user) {
-            Some((known_ms, _)) if *known_ms >= at_ms => {}
-            _ => {
-                self.profiles.insert(user, (at_ms, profile));
+        let said = (at_ms, profile);
+        match self.profiles.get_mut(&user) {
+            Some(known) if *known >= said => {}
+            Some(known) => *known = said,
+            None => {
+                self.profiles.insert(user, said);
             }
         }
     }
