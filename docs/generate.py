@@ -10,8 +10,9 @@ from xfeed.actions import ACTIONS
 from xfeed.config import FeedConfig, describe
 from xfeed.presets import available, load_preset
 
-SETTINGS = """In `xfeed.toml` in the data directory, as `XFEED_SECTION__SETTING` in the environment, or
-as `--set section.setting=value`; later ones win."""
+SETTINGS = """\
+In `xfeed.toml` in the data directory, as `XFEED_SECTION__SETTING` in the environment,
+or as `--set section.setting=value`; later ones win."""
 
 TARGET = Path(__file__).parent / "reference.md"
 
@@ -45,8 +46,7 @@ def reference() -> str:
                 "# Reference",
                 "Written by `make docs` from the code; a test compares.",
                 "## Settings",
-                "In `xfeed.toml` in the data directory, as `XFEED_SECTION__SETTING` in the environment, "
-                "or as `--set section.setting=value`; later ones win.",
+                SETTINGS,
                 table(["setting", "default", "meaning"], settings),
                 "## Actions",
                 "The position is the bit, the model head and the weight index. Weights by preset.",

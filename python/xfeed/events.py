@@ -107,13 +107,13 @@ def _encode(fields: Mapping[str, Any]) -> bytes:
         if b"null" in payload:
             # NaN would be written as null, and an absent value is not what the caller meant.
             json.dumps(dict(fields), allow_nan=False)
-        return payload
     except (TypeError, ValueError, OverflowError) as error:
         raise EventError(
             f"the event {dict(fields)!r} cannot be written as JSON: {error}",
             code="not_json",
-            hint="use strings, integers, numbers, booleans, lists and None",
+            hint="use strings, integers, finite numbers, booleans, lists and None",
         ) from error
+    return payload
 
 
 def _check(payload: bytes) -> None:

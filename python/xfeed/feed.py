@@ -82,7 +82,8 @@ class Feed:
 
         Args:
             directory: made when it does not exist and `mode` is ``"write"``.
-            mode: ``"read"`` opens beside a writer and never changes a file.
+            mode: ``"read"`` opens beside a writer and changes neither the log nor the models
+                (SQLite may put working files of its own beside the log).
             config: nested settings that override `xfeed.toml` and the environment.
 
         Raises:

@@ -134,7 +134,6 @@ def test_any_order_within_the_retention_gives_the_same_state(
     assert fold(one, hours=24) == fold(other, hours=24)
 
 
-@pytest.mark.xfail(strict=True, reason="see bug 18: the author of a row depends on the order")
 @common
 @given(st.lists(events(120), max_size=25), doings(120), st.data())
 def test_any_order_across_the_retention_gives_the_same_state(
@@ -180,25 +179,22 @@ CLASHES: dict[str, tuple[Events, Events]] = {
         [FIRST_POST, at(4, type="impression", viewer_id=7, post_id=1), LATE],
         [FIRST_POST, LATE, at(4, type="impression", viewer_id=7, post_id=1)],
     ),
-    "two posts of one id": (
-        [FIRST_POST, {**FIRST_POST, "text": "another"}],
-        [{**FIRST_POST, "text": "another"}, FIRST_POST],
-    ),
-    "two authors of one id": (
-        [FIRST_POST, {**FIRST_POST, "author_id": 77}],
-        [{**FIRST_POST, "author_id": 77}, FIRST_POST],
-    ),
 }
 
 
-@pytest.mark.xfail(strict=True, reason="see bugs 16 to 19: arrival decides")
 @pytest.mark.parametrize("clash", CLASHES)
 def test_the_order_of_arrival_does_not_decide(clash: str) -> None:
     one, other = CLASHES[clash]
     assert fold(one, hours=200) == fold(other, hours=200)
 
 
-@pytest.mark.xfail(strict=True, reason="see bug 20: counted again")
+def test_of_two_creates_of_one_id_the_first_in_the_log_stands() -> None:
+    """The one thing that arrival decides, as docs/events.md says: a change of a post is an edit."""
+    first, second = FIRST_POST, {**FIRST_POST, "text": "another", "author_id": 77}
+    assert fold([first, second], hours=24) == fold([first], hours=24)
+    assert fold([second, first], hours=24) == fold([second], hours=24)
+
+
 def test_an_old_event_told_again_counts_no_viewer_twice() -> None:
     """Also when the history is too short to remember that it happened."""
     world = World(retention_ms=2 * DAY_MS, max_history_len=2)

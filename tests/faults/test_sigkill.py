@@ -16,7 +16,7 @@ from xfeed import Feed, World, _core
 from xfeed.data import CommunityConfig, community
 
 N_KILLS = 20
-BATCH_LEN = 200
+BATCH_LEN = 100
 SEED = 20_260_901
 
 WRITERS = f"""
@@ -84,11 +84,11 @@ class Writers:
         while (words := self._words())[0] != "pid":
             early.append(words)
         pid = int(words[1])
-        wanted = self._draw.randint(1, 8)
+        wanted = self._draw.randint(1, 6)
         start = end = -1
         at_any_time = self._draw.random() < 0.2
         if at_any_time:
-            time.sleep(self._draw.uniform(0.0, 0.5))
+            time.sleep(self._draw.uniform(0.0, 0.2))
             os.kill(pid, signal.SIGKILL)
         while True:
             word, *numbers = early.pop(0) if early else self._words()
@@ -100,7 +100,7 @@ class Writers:
             end = int(numbers[0])
             start = end if word == "open" else start
             if word == "ack" and not at_any_time and end == start + wanted * BATCH_LEN:
-                time.sleep(self._draw.uniform(0.0, 0.02))
+                time.sleep(self._draw.uniform(0.0, 0.004))
                 os.kill(pid, signal.SIGKILL)
 
     def close(self) -> None:

@@ -24,8 +24,14 @@ except StoreError as error:
 
 
 def digests(directory: Path) -> dict[str, str]:
+    """Every file but those that SQLite puts beside a log while somebody reads it."""
     files = sorted(path for path in directory.rglob("*") if path.is_file())
-    return {str(path): sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        str(path): sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if not path.name.endswith("-shm")
+        and not (path.name.endswith("-wal") and not path.stat().st_size)
+    }
 
 
 @pytest.fixture
@@ -109,7 +115,6 @@ def test_a_reader_changes_no_file(copy: Path) -> None:
     assert digests(copy) == before
 
 
-@pytest.mark.xfail(strict=True, reason="see bug 8: the last reader checkpoints")
 def test_a_reader_does_not_tidy_up_after_a_dead_writer(tmp_path: Path) -> None:
     with open_with(tmp_path / "live", follow("ann", "bo"), post(1, "bo")):
         shutil.copytree(tmp_path / "live", tmp_path / "dead")

@@ -31,6 +31,7 @@ def query_of(case: Case) -> _core.Query:
     query = _core.Query(viewer["id"], NOW_MS)
     query.set_safety(*(viewer[name] for name in ("blocked", "blocked_by", "muted", "muted_words")))
     query.set_seen(viewer["seen"])
+    query.set_following(viewer.get("following", []))
     return query
 
 

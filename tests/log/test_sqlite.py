@@ -141,7 +141,6 @@ def test_what_is_no_database_is_refused_and_left_alone(tmp_path: Path, mode: str
     Feed.open(tmp_path).close()
 
 
-@pytest.mark.xfail(strict=True, reason="see bug 13: a foreign file gets our tables")
 def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "events.sqlite")
     database.execute("CREATE TABLE customers (name TEXT)")
@@ -161,7 +160,6 @@ def test_a_cut_log_is_refused_with_a_store_error(tmp_path: Path) -> None:
         Feed.open(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="see bug 14: refusals at replay are ignored")
 def test_an_event_that_was_damaged_on_disk_is_not_left_out_silently(tmp_path: Path) -> None:
     open_with(tmp_path, *[post(i, 1) for i in range(9)]).close()
     path = tmp_path / "events.sqlite"
@@ -229,7 +227,6 @@ except StoreError as error:
 """
 
 
-@pytest.mark.xfail(strict=True, reason="see bug 15: OSError comes out")
 def test_no_room_for_dead_letters_is_a_store_error(tmp_path: Path) -> None:
     command = [sys.executable, "-c", NO_ROOM_FOR_LETTERS, str(tmp_path)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)

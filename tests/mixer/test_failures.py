@@ -150,7 +150,6 @@ def test_nothing_is_shown_while_safety_is_unknown(
             assert page.degraded == ["query_hydrator:failing_safety: BoomError: the graph is away"]
 
 
-@pytest.mark.xfail(strict=True, reason="see bug 10: unknown labels count as none")
 @pytest.mark.parametrize(
     "hydrators",
     [
@@ -261,7 +260,6 @@ def test_what_is_no_stage_cannot_be_registered(registered: Register) -> None:
         registered(type("Nothing", (), {"name": "nothing"}))
 
 
-@pytest.mark.xfail(strict=True, reason="see bug 11: removals are counted twice")
 def test_a_filter_is_counted_once_or_refused_twice(tmp_path: Path) -> None:
     filters = [*DEFAULT.filters, "labels"]
     try:

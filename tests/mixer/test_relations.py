@@ -192,7 +192,6 @@ def test_the_viewers_own_posts_are_never_shown(tmp_path: Path) -> None:
         assert "quotes own" in shown
 
 
-@pytest.mark.xfail(strict=True, reason="see bug 9: nothing reads `protected`")
 def test_posts_of_protected_accounts_are_for_their_followers_only(tmp_path: Path) -> None:
     events = [
         event("profile", 10, user_id=TARGET, protected=True),

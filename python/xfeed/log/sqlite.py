@@ -187,7 +187,7 @@ class SqliteLog:
             raise StoreError(
                 f"{what} `{self._path}`: {error}",
                 code="io_failed",
-                hint="free disk space or mend the disk, then try again; what was acknowledged stays",
+                hint="free disk space or mend the disk and try again; what was acknowledged stays",
             ) from error
 
     def read(self, offset: int, batch_len: int) -> Iterator[list[bytes]]:
@@ -196,7 +196,8 @@ class SqliteLog:
         while offset < end:
             with self._mutex, self._guarded("events could not be read from"):
                 rows = self._database.execute(
-                    "SELECT log_offset, payload FROM events WHERE log_offset >= ? ORDER BY log_offset LIMIT ?",
+                    "SELECT log_offset, payload FROM events WHERE log_offset >= ?"
+                    " ORDER BY log_offset LIMIT ?",
                     (offset, min(batch_len, end - offset)),
                 ).fetchall()
             if not rows or [at for at, _ in rows] != list(range(offset, offset + len(rows))):

@@ -65,8 +65,9 @@ pub(crate) type Tombstone = (Id, UnixMs, bool);
 type Found = (UnixMs, Id);
 
 /// The store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PostStore {
+    retention_ms: u64,
     records: HashMap<Id, Record>,
     liveness: HashMap<Id, Liveness>,
     timelines: HashMap<Id, Timelines>,
@@ -75,6 +76,17 @@ pub struct PostStore {
 }
 
 impl PostStore {
+    /// An empty store that keeps posts for `retention_ms`.
+    pub fn new(retention_ms: u64) -> Self {
+        Self {
+            retention_ms,
+            records: HashMap::new(),
+            liveness: HashMap::new(),
+            timelines: HashMap::new(),
+            conflicts: 0,
+        }
+    }
+
     /// Number of live and deleted records within the retention.
     pub fn len(&self) -> usize {
         self.records.len()
@@ -99,10 +111,11 @@ impl PostStore {
             }
             return false;
         }
-        if !self.is_deleted(record.id) {
+        let id = record.id;
+        self.records.insert(id, record.clone());
+        if !self.is_deleted(id) {
             self.list(&record);
         }
-        self.records.insert(record.id, record);
         true
     }
 
@@ -142,10 +155,11 @@ impl PostStore {
             }
         }
         self.liveness.insert(id, Liveness { at_ms, deleted });
-        if was_deleted != deleted
+        let is_deleted = self.is_deleted(id);
+        if was_deleted != is_deleted
             && let Some(record) = self.records.get(&id).cloned()
         {
-            if deleted {
+            if is_deleted {
                 self.unlist(&record);
             } else {
                 self.list(&record);
@@ -154,9 +168,7 @@ impl PostStore {
     }
 
     fn is_deleted(&self, id: Id) -> bool {
-        self.liveness
-            .get(&id)
-            .is_some_and(|liveness| liveness.deleted)
+        self.liveness.get(&id).is_some_and(|said| said.deleted)
     }
 
     /// The record of a post that is there and not deleted.
@@ -259,13 +271,14 @@ impl PostStore {
             && followed.contains(&reply_to.author.unwrap_or(parent.author))
     }
 
-    /// Forgets what is older than `retention_ms`; returns the ids of the posts that went.
-    pub fn trim(&mut self, now: UnixMs, retention_ms: u64) -> Vec<Id> {
-        let oldest_ms = before(now, retention_ms);
+    /// Forgets what is older than the retention; returns the posts that went with their authors.
+    pub fn trim(&mut self, now: UnixMs) -> HashMap<Id, Id> {
+        let oldest_ms = before(now, self.retention_ms);
+        let is_old = |record: &Record| record.created_ms < oldest_ms;
         let gone: Vec<Record> = self
             .records
             .values()
-            .filter(|record| record.created_ms < oldest_ms)
+            .filter(|record| is_old(record))
             .cloned()
             .collect();
         for record in &gone {
@@ -273,11 +286,10 @@ impl PostStore {
             self.records.remove(&record.id);
         }
         let records = &self.records;
-        self.liveness
-            .retain(|id, liveness| liveness.at_ms >= oldest_ms || records.contains_key(id));
-        let mut ids: Vec<Id> = gone.into_iter().map(|record| record.id).collect();
-        ids.sort_unstable();
-        ids
+        self.liveness.retain(|id, said| said.at_ms >= oldest_ms || records.contains_key(id));
+        gone.into_iter()
+            .map(|record| (record.id, record.author))
+            .collect()
     }
 
     /// Every record with whether it is deleted, and every tombstone without a record, by id.

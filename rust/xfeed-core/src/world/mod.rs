@@ -20,7 +20,7 @@ pub use counters::Counts;
 pub use history::Row;
 pub use hydrate::PostState;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 
 use crate::action::{ActionSet, idx};
 use crate::clock::{UnixMs, before};
@@ -89,7 +89,7 @@ impl World {
         Self {
             settings,
             names: Names::default(),
-            posts: PostStore::default(),
+            posts: PostStore::new(settings.retention_ms),
             contents: Contents::default(),
             graph: Graph::default(),
             histories: Histories::new(settings.max_history_len),
@@ -234,22 +234,20 @@ impl World {
     fn trim(&mut self) {
         let retention_ms = self.settings.retention_ms;
         let oldest = before(self.last_ms, retention_ms);
-        let authors: HashMap<Id, Id> = self
-            .posts
-            .state()
-            .0
-            .iter()
-            .filter(|(record, _)| record.created_ms < oldest)
-            .map(|(record, _)| (record.id, record.author))
-            .collect();
-        for post in self.posts.trim(self.last_ms, retention_ms) {
-            self.counters.forget(post);
+        let gone = self.posts.trim(self.last_ms);
+        for post in gone.keys() {
+            self.counters.forget(*post);
             self.generation += 1;
         }
-        self.histories.trim(&authors, oldest);
+        self.histories.trim(&gone, oldest);
         let posts = &self.posts;
-        self.labels
-            .trim(|post| posts.author_of(post).is_some(), oldest);
+        self.labels.trim(|post| {
+            // As with deletes: what was said long before the post came may be forgotten already.
+            let since = posts
+                .record(post)
+                .map_or(oldest, |record| record.created_ms);
+            before(since, retention_ms)
+        });
         self.contents
             .trim(|post| posts.author_of(post).is_some(), oldest);
         let step = i64::try_from(retention_ms / TRIMS_PER_RETENTION)
