@@ -39,6 +39,11 @@ def events(hours: int) -> st.SearchStrategy[dict[str, Any]]:
     pairs = st.tuples(people, people).filter(lambda pair: pair[0] != pair[1])
     edges = st.sampled_from(["follow", "unfollow", "block", "unblock", "mute", "unmute"])
     expiry = st.none() | st.just(START_MS + 1_000 * HOUR_MS)
+
+    def after(post_id: int, at: int) -> int:
+        """What is said about a post is said after it was made."""
+        return max(at, int(made(post_id, hours)["at_ms"]))
+
     return st.one_of(
         posts.map(lambda post_id: made(post_id, hours)),
         st.builds(
@@ -54,12 +59,14 @@ def events(hours: int) -> st.SearchStrategy[dict[str, Any]]:
             posts, at, st.sampled_from(["x", "y"]),
         ),
         st.builds(
-            lambda kind, post_id, at: {"type": kind, "at_ms": at, "post_id": post_id},
+            lambda kind, post_id, at: {
+                "type": kind, "at_ms": after(post_id, at), "post_id": post_id,
+            },
             st.sampled_from(["delete", "undelete"]), posts, at,
         ),
         st.builds(
             lambda post_id, at, expires: {
-                "type": "label", "at_ms": at, "post_id": post_id, "label": "spam",
+                "type": "label", "at_ms": after(post_id, at), "post_id": post_id, "label": "spam",
                 "expires_at_ms": expires,
             },
             posts, at, expiry,

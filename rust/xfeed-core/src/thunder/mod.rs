@@ -286,7 +286,8 @@ impl PostStore {
             self.records.remove(&record.id);
         }
         let records = &self.records;
-        self.liveness.retain(|id, said| said.at_ms >= oldest_ms || records.contains_key(id));
+        self.liveness
+            .retain(|id, said| said.at_ms >= oldest_ms || records.contains_key(id));
         gone.into_iter()
             .map(|record| (record.id, record.author))
             .collect()

@@ -62,14 +62,14 @@ impl Labels {
         active
     }
 
-    /// Forgets what was said about a post before `oldest(post)`. Labels of people stay.
-    pub(super) fn trim(&mut self, oldest: impl Fn(Id) -> UnixMs) {
-        self.0.retain(|target, labels| {
-            if let Target::Post(post) = target {
-                let oldest = oldest(*post);
+    /// Forgets what was said before `oldest` about posts that are not stored.
+    pub(super) fn trim(&mut self, is_stored: impl Fn(Id) -> bool, oldest: UnixMs) {
+        self.0.retain(|target, labels| match target {
+            Target::Post(post) if !is_stored(*post) => {
                 labels.retain(|_, said| said.at_ms >= oldest);
+                !labels.is_empty()
             }
-            !labels.is_empty()
+            _ => true,
         });
     }
 

@@ -241,13 +241,8 @@ impl World {
         }
         self.histories.trim(&gone, oldest);
         let posts = &self.posts;
-        self.labels.trim(|post| {
-            // As with deletes: what was said long before the post came may be forgotten already.
-            let since = posts
-                .record(post)
-                .map_or(oldest, |record| record.created_ms);
-            before(since, retention_ms)
-        });
+        self.labels
+            .trim(|post| posts.author_of(post).is_some(), oldest);
         self.contents
             .trim(|post| posts.author_of(post).is_some(), oldest);
         let step = i64::try_from(retention_ms / TRIMS_PER_RETENTION)
