@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from xfeed import ConfigError, Feed, FeedConfig
-from xfeed.config import load_config, parse_override, to_toml
+from xfeed.config import load_config
+from xfeed.config_text import parse_override, to_toml
 
 AGE = "XFEED_FILTERS__AGE__MAX_AGE_SECS"
 

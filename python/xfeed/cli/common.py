@@ -55,7 +55,7 @@ def print_json(value: Any) -> None:
 
 def overrides(assignments: list[str] | None) -> dict[str, Any]:
     """Reads the values of `--set`."""
-    from xfeed.config import merge, parse_override
+    from xfeed.config_text import merge, parse_override
 
     merged: dict[str, Any] = {}
     for assignment in assignments or []:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from xfeed.cli.common import JsonOption, err, out, print_json
+from xfeed.cli.common import JsonOption, out, print_json
 
 
 def conformance(
@@ -21,7 +20,7 @@ def conformance(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Runs every case under the given paths and prints one line per area.
+    """Runs every case under the given paths and prints one line per area, then what failed or is unknown.
 
     The exit code is 1 when a case fails, and when an area or an input is unknown.
     """
@@ -31,20 +30,6 @@ def conformance(
     if as_json:
         print_json(report.to_dict())
     else:
-        table = Table(title="conformance")
-        table.add_column("area")
-        for name in ("passed", "failed", "unknown"):
-            table.add_column(name, justify="right")
-        for area, counts in report.to_dict()["areas"].items():
-            table.add_row(area, *(str(counts[n]) for n in ("passed", "failed", "unknown")))
-        out().print(table)
-        for area, counts in report.to_dict()["areas"].items():
-            for failure in counts["failures"]:
-                err().print(
-                    f"{area} {failure['case']}\n  expected {failure['expected']}\n"
-                    f"  got      {failure['got']}",
-                    style="red",
-                    markup=False,
-                )
+        out().print(report.to_text(), highlight=False, markup=False, soft_wrap=True)
     if report.failed or (report.unknown and not allow_unknown):
         raise typer.Exit(1)

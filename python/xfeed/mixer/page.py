@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xfeed.columns import KINDS
 from xfeed.mixer.result import FeedItem, FeedResult, Mode, Receipt, Where
 from xfeed.mixer.why import Why
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from xfeed._core import World
     from xfeed.mixer.runner import Pipeline, Run
 
-KINDS = ("original", "reply", "repost", "quote")
 IN_NETWORK = {1: True, 0: False, -1: None}
 
 

@@ -14,15 +14,8 @@ use xfeed_core::ids::Id;
 use crate::convert::slice1;
 use crate::error::to_py;
 
-const KINDS: [PostKind; 4] = [
-    PostKind::Original,
-    PostKind::Reply,
-    PostKind::Repost,
-    PostKind::Quote,
-];
-
 fn kind_number(kind: PostKind) -> u8 {
-    KINDS
+    PostKind::ALL
         .iter()
         .zip(0..)
         .find(|(known, _)| **known == kind)
@@ -219,7 +212,7 @@ impl CandidateBatch {
         protected: bool,
     ) -> PyResult<()> {
         self.check_row(row)?;
-        let kind = KINDS
+        let kind = PostKind::ALL
             .into_iter()
             .find(|known| known.name() == kind)
             .ok_or_else(|| {

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use xfeed_core::event::{self, Event, schema};
+use xfeed_core::event::{self, Event, PostKind, schema};
 use xfeed_core::ids::Id;
 
 /// A refused line: `(position, code, field, value, message)`.
@@ -112,6 +112,24 @@ pub(crate) fn event_schema() -> Vec<(&'static str, Vec<FieldRow>)> {
                 .map(|spec| (spec.name, describe(spec.fields))),
         )
         .collect()
+}
+
+/// The id as the models see it: never 0, which means padding there.
+#[pyfunction]
+pub(crate) fn model_key(id: u64) -> u64 {
+    Id(id).model_key()
+}
+
+/// Names of the kinds of posts; the position is the number in columns.
+#[pyfunction]
+pub(crate) fn post_kinds() -> Vec<&'static str> {
+    PostKind::ALL.iter().map(|kind| kind.name()).collect()
+}
+
+/// Names of the kinds of media; the position is the number in columns.
+#[pyfunction]
+pub(crate) fn media_kinds() -> Vec<&'static str> {
+    event::MEDIA_KINDS.to_vec()
 }
 
 /// The 64-bit id of a string, as the engine sees it. Raises `ValueError` with the reason.

@@ -23,7 +23,9 @@ mod _core {
     #[pymodule_export]
     use crate::embed::{HashFamily, gather_hashed, gather_rows};
     #[pymodule_export]
-    use crate::event::{EventBatch, decode_events, event_schema, id_of_text};
+    use crate::event::{
+        EventBatch, decode_events, event_schema, id_of_text, media_kinds, model_key, post_kinds,
+    };
     #[pymodule_export]
     use crate::filter::{Verdicts, filters, reasons, run_filters};
     #[pymodule_export]

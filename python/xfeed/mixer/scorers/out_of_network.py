@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from xfeed import _core
+from xfeed.columns import is_secondary
 
 if TYPE_CHECKING:
     from xfeed._core import CandidateBatch, Query
     from xfeed.mixer.board import ScoreBoard
     from xfeed.mixer.stages import Parts
-
-REPLY, REPOST = 1, 2
 
 
 class OutOfNetwork:
@@ -29,12 +28,11 @@ class OutOfNetwork:
         """Multiplies the scores."""
         if not board.by_model:
             return
-        kind = candidates.kind[board.rows]
         board.multiply(
             self.name,
             _core.out_of_network(
                 np.ascontiguousarray(candidates.in_network[board.rows]),
-                (kind == REPLY) | (kind == REPOST),
+                is_secondary(candidates.kind[board.rows]),
                 self._factor,
                 self._rescore_secondary,
             ),

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from xfeed.columns import interaction_columns, post_columns
+from xfeed import _core
+from xfeed.columns import post_columns, viewer_history
 
 if TYPE_CHECKING:
     from xfeed._core import CandidateBatch, Query
     from xfeed.mixer.board import ScoreBoard
     from xfeed.mixer.stages import Parts
-
-MAX_HISTORY_LEN = 512
-"""Rows of history handed to the model, which reads its own number of the newest."""
 
 
 class Predictor:
@@ -34,12 +32,11 @@ class Predictor:
         """Fills `board.predictions`."""
         if self._model is None or not len(board.rows):
             return
-        history_posts, history = self._world.history(query.viewer, query.now_ms, MAX_HISTORY_LEN)
-        posts = post_columns(history_posts)
+        history, posts = viewer_history(self._world, query.viewer, query.now_ms)
         shown = np.ascontiguousarray(candidates.shown_post_id[board.rows])
         board.predictions[:] = self._model.predict(
-            query.viewer or 2**64 - 1,
-            interaction_columns(history, posts),
+            _core.model_key(query.viewer),
+            history,
             posts,
             post_columns(self._world.posts_of(shown)),
             self._surface,

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from xfeed.columns import VIDEO, is_secondary
+
 if TYPE_CHECKING:
     from xfeed._core import CandidateBatch, Query
     from xfeed.mixer.board import ScoreBoard
     from xfeed.mixer.stages import Parts
-
-VIDEO = 2
-REPLY, REPOST = 1, 2
 
 
 class WeightedSum:
@@ -32,12 +31,11 @@ class WeightedSum:
         if not board.is_predicted:
             return
         rows = board.rows
-        kind = candidates.kind[rows]
         is_video = candidates.media_kind[rows] == VIDEO
         score, net, products, weights = self._weighted.score(
             board.predictions,
             np.ascontiguousarray(candidates.in_network[rows]),
-            candidates.mutual_follow[rows] & (kind != REPLY) & (kind != REPOST),
+            candidates.mutual_follow[rows] & ~is_secondary(candidates.kind[rows]),
             np.where(is_video, candidates.media_duration_ms[rows], -1),
             np.full(len(rows), -1, dtype=np.int64),
             query.follower_count,

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from xfeed.columns import interaction_columns, post_columns
+from xfeed import _core
+from xfeed.columns import post_columns, viewer_history
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from xfeed._core import Query
     from xfeed.mixer.stages import Model, Parts
-
-MAX_HISTORY_LEN = 512
-"""Rows of history handed to the model, which reads its own number of the newest."""
 
 
 class _Index(NamedTuple):
@@ -51,11 +49,9 @@ class Retrieval:
         if self._model is None:
             return np.zeros(0, dtype=np.uint64)
         index = self._refreshed(self._model)
-        history_posts, history = self._world.history(query.viewer, query.now_ms, MAX_HISTORY_LEN)
-        posts = post_columns(history_posts)
-        user = self._model.user_vector(
-            _model_key(query.viewer), interaction_columns(history, posts), posts, query.now_ms
-        )
+        history, posts = viewer_history(self._world, query.viewer, query.now_ms)
+        viewer = _core.model_key(query.viewer)
+        user = self._model.user_vector(viewer, history, posts, query.now_ms)
         eligible = (
             ~np.isin(index.author_id, query.following)
             & (index.author_id != np.uint64(query.viewer))
@@ -93,8 +89,3 @@ class Retrieval:
                 vectors,
             )
             return self._index
-
-
-def _model_key(viewer: int) -> int:
-    """The viewer as the models know it: 0 means padding there."""
-    return viewer or 2**64 - 1

@@ -127,6 +127,9 @@ pub enum PostKind {
 }
 
 impl PostKind {
+    /// Every kind; the position is the number in columns.
+    pub const ALL: [Self; 4] = [Self::Original, Self::Reply, Self::Repost, Self::Quote];
+
     /// Name in answers.
     pub fn name(self) -> &'static str {
         match self {

@@ -61,9 +61,6 @@ struct Liveness {
 /// A statement about a post's life, for the state hash: post, time, whether deleted.
 pub(crate) type Tombstone = (Id, UnixMs, bool);
 
-/// A post of a read; sorts newest first when reversed.
-type Found = (UnixMs, Id);
-
 /// The store.
 #[derive(Debug)]
 pub struct PostStore {
@@ -216,36 +213,37 @@ impl PostStore {
         oldest_ms: UnixMs,
         limits: ReadLimits,
     ) -> Vec<Id> {
-        let mut found: Vec<Found> = Vec::new();
-        for author in followed {
-            let Some(timelines) = self.timelines.get(author) else {
-                continue;
-            };
-            let newest = |entry: &&Entry| entry.created_ms >= oldest_ms;
-            let wanted = |entry: &&Entry| !excluded.contains(&entry.id);
-            let originals = timelines.originals.newest_first().take_while(newest);
+        let wanted = |entry: &&Entry| !excluded.contains(&entry.id);
+        let timelines: Vec<&Timelines> = followed
+            .iter()
+            .filter_map(|author| self.timelines.get(author))
+            .collect();
+        let mut found: Vec<Entry> = Vec::new();
+        for own in &timelines {
+            let fresh = own
+                .originals
+                .newest_first()
+                .take_while(|e| e.created_ms >= oldest_ms);
+            found.extend(fresh.filter(wanted).take(limits.max_originals_per_author));
+        }
+        // Replies and reposts cost look-ups, so only those that can still get in are looked at.
+        keep_newest(&mut found, limits.max_results);
+        let full = found.len() == limits.max_results;
+        let worst = found.iter().min().copied().filter(|_| full);
+        for own in &timelines {
+            let fresh = own.secondary.newest_first().take_while(|entry| {
+                entry.created_ms >= oldest_ms && worst.is_none_or(|worst| **entry > worst)
+            });
             found.extend(
-                originals
-                    .filter(wanted)
-                    .take(limits.max_originals_per_author)
-                    .map(|entry| (entry.created_ms, entry.id)),
-            );
-            let secondary = timelines.secondary.newest_first().take_while(newest);
-            found.extend(
-                secondary
+                fresh
                     .filter(wanted)
                     .filter(|entry| self.shows_secondary(entry.id, viewer, followed))
-                    .take(limits.max_secondary_per_author)
-                    .map(|entry| (entry.created_ms, entry.id)),
+                    .take(limits.max_secondary_per_author),
             );
         }
-        if found.len() > limits.max_results {
-            // Only the newest need sorting.
-            let _ = found.select_nth_unstable_by(limits.max_results, |a, b| b.cmp(a));
-            found.truncate(limits.max_results);
-        }
+        keep_newest(&mut found, limits.max_results);
         found.sort_unstable_by(|a, b| b.cmp(a));
-        found.into_iter().map(|(_, id)| id).collect()
+        found.into_iter().map(|entry| entry.id).collect()
     }
 
     fn shows_secondary(&self, id: Id, viewer: Id, followed: &HashSet<Id>) -> bool {
@@ -308,6 +306,16 @@ impl PostStore {
             .collect();
         liveness.sort_unstable();
         (records, liveness)
+    }
+}
+
+/// Leaves the newest `n` entries, in no order.
+fn keep_newest(entries: &mut Vec<Entry>, n: usize) {
+    if entries.len() > n {
+        if n > 0 {
+            entries.select_nth_unstable_by(n - 1, |a, b| b.cmp(a));
+        }
+        entries.truncate(n);
     }
 }
 

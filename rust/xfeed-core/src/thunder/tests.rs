@@ -175,3 +175,31 @@ fn excluded_posts_use_up_no_limit() {
     let got = store.newest_of(Id(1), &followed, &excluded, 0, LIMITS);
     assert_eq!(got, [Id(7), Id(6), Id(5)]);
 }
+
+#[test]
+fn newer_replies_push_out_older_originals_and_older_ones_do_not_get_in() {
+    let mut store = PostStore::new(1_000);
+    for id in 1..=6 {
+        store.insert(post(id, 7, i64::try_from(id).unwrap() * 10));
+    }
+    for (id, at) in [(20, 55), (21, 15), (22, 65)] {
+        store.insert(reply(id, 8, at, related(1, 7), related(1, 7)));
+    }
+    let followed: HashSet<Id> = [7, 8].map(Id).into_iter().collect();
+    let limits = ReadLimits {
+        max_results: 4,
+        max_originals_per_author: 9,
+        ..LIMITS
+    };
+    let got = store.newest_of(Id(1), &followed, &HashSet::new(), 0, limits);
+    assert_eq!(got, [Id(22), Id(6), Id(20), Id(5)]);
+    let none = ReadLimits {
+        max_results: 0,
+        ..limits
+    };
+    assert!(
+        store
+            .newest_of(Id(1), &followed, &HashSet::new(), 0, none)
+            .is_empty()
+    );
+}

@@ -8,16 +8,7 @@ use crate::clock::UnixMs;
 use crate::event::Target;
 use crate::ids::Id;
 use crate::world::digest::Digest;
-
-/// The last thing said about one label of one target. Ordered so that at the same millisecond
-/// "on" beats "off" and the later expiry beats the earlier; `None` never expires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Said {
-    at_ms: UnixMs,
-    on: bool,
-    never_expires: bool,
-    expires_ms: UnixMs,
-}
+use crate::world::said::Said;
 
 /// All labels.
 #[derive(Debug, Default)]
@@ -32,12 +23,7 @@ impl Labels {
         expires_ms: Option<UnixMs>,
         on: bool,
     ) {
-        let said = Said {
-            at_ms,
-            on,
-            never_expires: expires_ms.is_none(),
-            expires_ms: expires_ms.unwrap_or(0),
-        };
+        let said = Said::new(at_ms, on, expires_ms);
         let slot = self
             .0
             .entry(target)
@@ -52,10 +38,9 @@ impl Labels {
         let Some(labels) = self.0.get(&target) else {
             return Vec::new();
         };
-        let holds = |said: &Said| said.on && (said.never_expires || now < said.expires_ms);
         let mut active: Vec<Arc<str>> = labels
             .iter()
-            .filter(|(_, said)| holds(said))
+            .filter(|(_, said)| said.holds(now))
             .map(|(label, _)| Arc::clone(label))
             .collect();
         active.sort_unstable();
@@ -94,10 +79,7 @@ impl Labels {
                 }
             }
             digest.text(label);
-            digest.i64(said.at_ms);
-            digest.flag(said.on);
-            digest.flag(said.never_expires);
-            digest.i64(said.expires_ms);
+            said.digest(digest);
         }
     }
 }

@@ -14,6 +14,7 @@ mod history;
 mod hydrate;
 mod labels;
 mod people;
+mod said;
 
 pub use columns::{InteractionColumns, PostColumns};
 pub use counters::Counts;

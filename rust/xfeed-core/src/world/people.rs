@@ -9,15 +9,7 @@ use crate::event::Profile;
 use crate::ids::Id;
 use crate::query::MutedWords;
 use crate::world::digest::Digest;
-
-/// The last thing said about a muted word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Said {
-    at_ms: UnixMs,
-    on: bool,
-    never_expires: bool,
-    expires_ms: UnixMs,
-}
+use crate::world::said::Said;
 
 /// Profiles and muted words of everybody.
 #[derive(Debug, Default)]
@@ -53,12 +45,7 @@ impl People {
         expires_ms: Option<UnixMs>,
         on: bool,
     ) {
-        let said = Said {
-            at_ms,
-            on,
-            never_expires: expires_ms.is_none(),
-            expires_ms: expires_ms.unwrap_or(0),
-        };
+        let said = Said::new(at_ms, on, expires_ms);
         let words = self.words.entry(viewer).or_default();
         let slot = words.entry(word.to_owned()).or_insert(said);
         *slot = (*slot).max(said);
@@ -67,10 +54,9 @@ impl People {
     /// Words that `viewer` mutes at `now`.
     pub(super) fn muted_words(&self, viewer: Id, now: UnixMs) -> MutedWords {
         let words = self.words.get(&viewer).into_iter().flatten();
-        let holds = |said: &Said| said.on && (said.never_expires || now < said.expires_ms);
         MutedWords::new(
             words
-                .filter(|(_, said)| holds(said))
+                .filter(|(_, said)| said.holds(now))
                 .map(|(word, _)| word.clone())
                 .collect(),
         )
@@ -101,10 +87,7 @@ impl People {
             digest.id(*viewer);
             for (word, said) in said {
                 digest.text(word);
-                digest.i64(said.at_ms);
-                digest.flag(said.on);
-                digest.flag(said.never_expires);
-                digest.i64(said.expires_ms);
+                said.digest(digest);
             }
         }
     }

@@ -1,1 +1,0 @@
-"""One filter per file."""
