@@ -69,6 +69,17 @@ impl Relation {
     }
 }
 
+/// Whether a post is in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostState {
+    /// It can be shown.
+    Live,
+    /// It was deleted.
+    Deleted,
+    /// It never came in, or is older than the retention.
+    Unknown,
+}
+
 /// A post inside a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelatedPost {
@@ -78,8 +89,8 @@ pub struct RelatedPost {
     pub post: Id,
     /// Its author; `None` when nobody said and the post did not come in.
     pub author: Option<Id>,
-    /// Whether it was deleted.
-    pub deleted: bool,
+    /// Whether it can be shown.
+    pub state: PostState,
     /// Whether its author shows posts to followers only.
     pub protected: bool,
 }

@@ -14,8 +14,6 @@ pub enum ErrorKind {
     Config,
     /// An event or an id was refused at the border.
     Event,
-    /// The store was asked for something it cannot do.
-    Store,
 }
 
 /// An error with a stable code, a message for people and a hint for the next step.

@@ -16,27 +16,56 @@ struct Token {
     hashtag: bool,
 }
 
-/// Characters that are drawn as nothing and would split or disguise a word.
+/// Characters that are drawn as nothing (format characters and variation selectors) and would split
+/// or disguise a word.
 fn invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Going up before going down folds letters with several small forms (`ß`, final sigma).
 fn fold(text: &str) -> String {
     text.nfkd()
         .filter(|c| !is_combining_mark(*c) && !invisible(*c))
+        .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
         .collect()
 }
 
+/// Words by the Unicode rules, split once more at what those keep inside (`don't`, `End.Spoiler`).
 fn tokens(text: &str) -> Vec<Token> {
     let folded = fold(text);
-    folded
-        .unicode_word_indices()
-        .map(|(start, word)| Token {
-            text: word.to_owned(),
-            hashtag: folded[..start].ends_with('#'),
-        })
-        .collect()
+    let mut tokens = Vec::new();
+    for (start, word) in folded.unicode_word_indices() {
+        let mut hashtag = folded[..start].ends_with('#');
+        let inner = |c: char| !c.is_alphanumeric() && c != '_';
+        for text in word.split(inner).filter(|text| !text.is_empty()) {
+            tokens.push(Token {
+                text: text.to_owned(),
+                hashtag,
+            });
+            hashtag = false;
+        }
+    }
+    tokens
+}
+
+/// A muted word in one spelling, so that muting and unmuting meet whatever the case.
+pub fn canonical(word: &str) -> String {
+    let spelled = |token: Token| {
+        if token.hashtag {
+            format!("#{}", token.text)
+        } else {
+            token.text
+        }
+    };
+    tokens(word)
+        .into_iter()
+        .map(spelled)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A muted word or phrase.
@@ -153,6 +182,25 @@ mod tests {
         assert!(muted("spam", "ｓｐａｍ"));
         assert!(muted("spam", "sp\u{200b}am"));
         assert!(muted("naïve", "naive"));
+        for text in [
+            "sp\u{2066}am",
+            "sp\u{202d}am",
+            "sp\u{180e}am",
+            "spam's",
+            "End.Spam",
+        ] {
+            assert!(muted("spam", text), "{text}");
+        }
+        assert!(muted("σοφος", "ΣΟΦΟΣ"));
+        assert!(muted("strasse", "Straße"));
+        assert!(muted("don't", "don’t"));
+    }
+
+    #[test]
+    fn one_word_has_one_spelling() {
+        assert_eq!(canonical(" Two  WORDS!"), canonical("two words"));
+        assert_eq!(canonical("#Tag"), "#tag");
+        assert_ne!(canonical("#tag"), canonical("tag"));
     }
 
     #[test]

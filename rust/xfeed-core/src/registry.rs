@@ -27,7 +27,7 @@ pub const FILTERS: &[FilterSpec] = &[
     },
     FilterSpec {
         name: "missing_core_data",
-        removes: "posts that are not in the store and reposts of deleted posts",
+        removes: "posts that are not in the store, and reposts and quotes of such posts",
         build: |_| Box::new(MissingCoreData),
     },
     FilterSpec {

@@ -31,6 +31,7 @@ reasons! {
     Duplicate "duplicate" "the same post came from an earlier source",
     MissingCoreData "missing_core_data" "the post is not (or no longer) in the store",
     RelatedDeleted "related_deleted" "the post it repeats was deleted",
+    RelatedMissing "related_missing" "the post it repeats or quotes is not in the store",
     TooOld "too_old" "older than the age limit",
     FromTheFuture "from_the_future" "made after the request",
     OwnPost "own_post" "the viewer made it",

@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use xfeed_core::Error;
-use xfeed_core::batch::{self, ActiveLabel, CoreData, RelatedPost, Relation};
+use xfeed_core::batch::{self, ActiveLabel, CoreData, PostState, RelatedPost, Relation};
 use xfeed_core::event::PostKind;
 use xfeed_core::ids::Id;
 
@@ -32,6 +32,14 @@ fn relation_of(name: &str) -> PyResult<Relation> {
                 "use `reposted`, `quoted` or `ancestor`",
             ))
         })
+}
+
+fn deleted_of(state: PostState) -> Option<bool> {
+    match state {
+        PostState::Live => Some(false),
+        PostState::Deleted => Some(true),
+        PostState::Unknown => None,
+    }
 }
 
 /// Candidates as columns; rows never move. Numbers of kinds: original 0, reply 1, repost 2, quote 3.
@@ -73,8 +81,8 @@ impl CandidateBatch {
     }
 }
 
-/// A post inside a card: `(relation, post, author or None, deleted)`.
-type RelatedRow = (String, u64, Option<u64>, bool);
+/// A post inside a card, deleted None when the post is not in the store: `(relation, post, author or None, deleted or None)`.
+type RelatedRow = (String, u64, Option<u64>, Option<bool>);
 
 #[pymethods]
 impl CandidateBatch {
@@ -175,7 +183,7 @@ impl CandidateBatch {
         self.column(py, |batch, row| batch.in_network[row].map_or(-1, i8::from))
     }
 
-    /// Posts inside the card of `row`: `(relation, post, author or None, deleted)`.
+    /// Posts inside the card of `row`: `(relation, post, author or None, deleted or None)`.
     fn related(&self, row: usize) -> PyResult<Vec<RelatedRow>> {
         self.check_row(row)?;
         let batch = self.inner.read();
@@ -187,16 +195,17 @@ impl CandidateBatch {
                     other.relation.name().to_owned(),
                     other.post.0,
                     author,
-                    other.deleted,
+                    deleted_of(other.state),
                 )
             };
             core.related.iter().map(row).collect()
         }))
     }
 
-    /// Sets what is known about `row`, as a hydrator of your own would. `protected` is the author's.
+    /// Sets what is known about `row`, as a hydrator of your own would. Authors in
+    /// `protected_authors` show posts to followers only.
     #[pyo3(signature = (row, author, created_ms, *, kind="original", media_kind=0,
-        media_duration_ms=0, related=Vec::new(), texts=Vec::new(), mutual_follow=false, protected=false))]
+        media_duration_ms=0, related=Vec::new(), texts=Vec::new(), mutual_follow=false, protected_authors=Vec::new()))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn set_core(
         &self,
@@ -209,7 +218,7 @@ impl CandidateBatch {
         related: Vec<RelatedRow>,
         texts: Vec<String>,
         mutual_follow: bool,
-        protected: bool,
+        protected_authors: Vec<u64>,
     ) -> PyResult<()> {
         self.check_row(row)?;
         let kind = PostKind::ALL
@@ -221,16 +230,20 @@ impl CandidateBatch {
                     "use `original`, `reply`, `repost` or `quote`",
                 ))
             })?;
+        let is_protected = |id: u64| protected_authors.contains(&id);
         let related = related
             .into_iter()
             .map(|(relation, post, author, deleted)| {
-                let relation = relation_of(&relation)?;
                 Ok(RelatedPost {
-                    relation,
+                    relation: relation_of(&relation)?,
                     post: Id(post),
                     author: author.map(Id),
-                    deleted,
-                    protected: false,
+                    state: match deleted {
+                        Some(true) => PostState::Deleted,
+                        Some(false) => PostState::Live,
+                        None => PostState::Unknown,
+                    },
+                    protected: author.is_some_and(is_protected),
                 })
             })
             .collect::<PyResult<Vec<_>>>()?;
@@ -243,7 +256,7 @@ impl CandidateBatch {
             related,
             texts: texts.into_iter().map(Arc::from).collect(),
             mutual_follow,
-            protected,
+            protected: is_protected(author),
         };
         self.inner.write().core[row] = Some(core);
         Ok(())

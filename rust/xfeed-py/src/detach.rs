@@ -12,3 +12,8 @@ where
 {
     py.detach(work).map_err(to_py)
 }
+
+/// Runs `work`, which cannot fail, without the interpreter lock.
+pub(crate) fn unlocked<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
+    py.detach(work)
+}

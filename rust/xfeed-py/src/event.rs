@@ -5,6 +5,8 @@ use pyo3::types::PyBytes;
 use xfeed_core::event::{self, Event, PostKind, schema};
 use xfeed_core::ids::Id;
 
+use crate::detach::unlocked;
+
 /// A refused line: `(position, code, field, value, message)`.
 type RejectRow = (usize, &'static str, String, String, String);
 
@@ -70,7 +72,7 @@ pub(crate) fn decode_events(
         .iter()
         .map(pyo3::types::PyBytesMethods::as_bytes)
         .collect();
-    py.detach(|| {
+    unlocked(py, || {
         let mut batch = EventBatch {
             events: Vec::with_capacity(bytes.len()),
             positions: Vec::with_capacity(bytes.len()),

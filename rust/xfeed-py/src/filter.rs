@@ -23,9 +23,10 @@ pub(crate) struct Verdicts {
 #[pymethods]
 impl Verdicts {
     #[new]
-    fn new(rows: usize) -> Self {
+    fn new(rows: u32) -> Self {
+        // 32 bits: more rows than any request has, and no request for memory that can fail.
         Self {
-            inner: RwLock::new(verdict::Verdicts::new(rows)),
+            inner: RwLock::new(verdict::Verdicts::new(rows as usize)),
         }
     }
 

@@ -6,13 +6,14 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use xfeed_core::Error;
 use xfeed_core::action::ACTIONS;
+use xfeed_core::batch::PostState;
 use xfeed_core::ids::Id;
 use xfeed_core::thunder::ReadLimits;
-use xfeed_core::world::{self, InteractionColumns, PostColumns, PostState, WorldSettings};
+use xfeed_core::world::{self, InteractionColumns, PostColumns, WorldSettings};
 
 use crate::candidates::CandidateBatch;
 use crate::convert::slice1;
-use crate::detach::detached;
+use crate::detach::{detached, unlocked};
 use crate::event::EventBatch;
 use crate::query::Query;
 
@@ -26,7 +27,7 @@ pub(crate) struct World {
 impl World {
     fn read<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&world::World) -> T + Send) -> T {
         // Waiting for the lock must not hold the interpreter: its holder may be waiting for it.
-        py.detach(|| work(&self.inner.read()))
+        unlocked(py, || work(&self.inner.read()))
     }
 
     fn write<T: Send>(
@@ -34,7 +35,7 @@ impl World {
         py: Python<'_>,
         work: impl FnOnce(&mut world::World) -> T + Send,
     ) -> T {
-        py.detach(|| work(&mut self.inner.write()))
+        unlocked(py, || work(&mut self.inner.write()))
     }
 }
 
@@ -215,23 +216,23 @@ impl World {
         ids.to_pyarray(py)
     }
 
-    /// The posts most viewers spoke for (uint64), best first.
-    #[pyo3(signature = (*, oldest_ms, now_ms, max_results))]
+    /// The posts with most engagements (uint64), best first, without those known to be seen.
+    #[pyo3(signature = (query, *, oldest_ms, max_results))]
     fn popular<'py>(
         &self,
         py: Python<'py>,
+        query: &Query,
         oldest_ms: i64,
-        now_ms: i64,
         max_results: usize,
     ) -> Bound<'py, PyArray1<u64>> {
         let ids: Vec<u64> = self.read(py, |world| {
-            let found = world.popular(oldest_ms, now_ms, max_results);
+            let found = world.popular(&query.inner.read(), oldest_ms, max_results);
             found.into_iter().map(|id| id.0).collect()
         });
         ids.to_pyarray(py)
     }
 
-    /// Viewers who spoke for each post (int64).
+    /// Positive actions on each post, each viewer counted once per action (int64).
     fn engagements<'py>(
         &self,
         py: Python<'py>,

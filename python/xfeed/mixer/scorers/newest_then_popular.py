@@ -18,7 +18,8 @@ class NewestThenPopular:
     """Scores only what no model has scored.
 
     In network: ``1 + 1 / (1 + age in hours)``, between 1 and 2, newest first. Others:
-    ``e / (1 + e)`` for ``e`` viewers who spoke for it, below 1, most popular first.
+    ``e / (1 + e)`` for ``e`` positive actions, each viewer counted once per action: below 1, most
+    popular first.
     """
 
     name: ClassVar[str] = "newest_then_popular"

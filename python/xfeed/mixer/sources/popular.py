@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Popular:
-    """Finds the posts most viewers spoke for; idle where a model knows the viewer's history."""
+    """Finds the posts with most engagements; idle where a model knows the viewer's history."""
 
     name: ClassVar[str] = "popular"
 
@@ -30,7 +30,7 @@ class Popular:
         if self._has_model and len(rows["at_ms"]):
             return np.zeros(0, dtype=np.uint64)
         return self._world.popular(
+            query,
             oldest_ms=query.now_ms - self._max_age_ms,
-            now_ms=query.now_ms,
             max_results=self._max_results,
         )

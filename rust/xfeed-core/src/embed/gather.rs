@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 const PARALLEL_FROM_FLOATS: usize = 1 << 18;
 
 fn check_table(table: &[f32], width: usize) -> Result<u32> {
-    if width == 0 || !table.len().is_multiple_of(width) {
+    if width == 0 || table.is_empty() || !table.len().is_multiple_of(width) {
         return Err(Error::shape(
             format!(
                 "a table of {} floats does not divide into rows of {width}",

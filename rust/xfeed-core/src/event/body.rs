@@ -214,10 +214,7 @@ impl Checked {
             name: self.text("name"),
             language: self.text("language"),
             created_ms: self.int("created_at_ms"),
-            protected: self
-                .get("protected")
-                .and_then(Value::as_bool)
-                .unwrap_or(false),
+            protected: self.get("protected").and_then(Value::as_bool),
             follower_count: self.get("follower_count").and_then(Value::as_u64),
         };
         Ok(Body::Profile {

@@ -196,7 +196,7 @@ pub struct Profile {
     pub name: Option<String>,
     pub language: Option<String>,
     pub created_ms: Option<UnixMs>,
-    pub protected: bool,
+    pub protected: Option<bool>,
     pub follower_count: Option<u64>,
 }
 

@@ -2,7 +2,7 @@
 
 use hashbrown::HashSet;
 
-use crate::batch::{CandidateBatch, CoreData, RelatedPost, Relation};
+use crate::batch::{CandidateBatch, CoreData, PostState, RelatedPost, Relation};
 use crate::event::PostKind;
 use crate::ids::Id;
 use crate::query::{Lookup, MutedWords, Query};
@@ -44,7 +44,7 @@ pub(crate) fn inside(relation: Relation, post: u64, author: Option<u64>) -> Rela
         relation,
         post: Id(post),
         author: author.map(Id),
-        deleted: false,
+        state: PostState::Live,
         protected: false,
     }
 }

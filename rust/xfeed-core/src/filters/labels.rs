@@ -25,7 +25,11 @@ impl Filter for Labels {
                 verdicts.remove(row, self.name(), Reason::SafetyUnknown, detail);
                 continue;
             };
-            let removes = |name: &str| self.removing.iter().any(|removing| removing == name);
+            let removes = |name: &str| {
+                self.removing
+                    .iter()
+                    .any(|removing| removing.eq_ignore_ascii_case(name))
+            };
             if let Some(label) = labels.iter().find(|label| removes(&label.name)) {
                 let detail = format!("the {} is labelled `{}`", label.on, label.name);
                 verdicts.remove(row, self.name(), Reason::Labelled, detail);

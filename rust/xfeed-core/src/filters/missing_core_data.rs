@@ -1,12 +1,13 @@
 //! Removes what cannot be shown.
 
-use crate::batch::{CandidateBatch, Relation};
+use crate::batch::{CandidateBatch, PostState, Relation};
 use crate::query::Query;
 use crate::stage::Filter;
 use crate::verdict::{Reason, Verdicts};
 
-/// Removes posts that are not in the store, and reposts and quotes of deleted posts: the life of a
-/// card ends with the life of what it shows.
+/// Removes posts that are not in the store, and reposts and quotes of posts that are deleted or not
+/// there: a card lives no longer than what it shows, and what nobody can look at (its labels, its
+/// words, whose it is) is not shown.
 #[derive(Debug)]
 pub struct MissingCoreData;
 
@@ -22,13 +23,16 @@ impl Filter for MissingCoreData {
                 verdicts.remove(row, self.name(), Reason::MissingCoreData, detail);
                 continue;
             };
-            let dead = core
-                .related
-                .iter()
-                .find(|related| related.deleted && related.relation != Relation::Ancestor);
-            if let Some(dead) = dead {
-                let detail = format!("the {} post was deleted", dead.relation.name());
-                verdicts.remove(row, self.name(), Reason::RelatedDeleted, detail);
+            let gone = core.related.iter().find(|other| {
+                other.state != PostState::Live && other.relation != Relation::Ancestor
+            });
+            if let Some(gone) = gone {
+                let part = gone.relation.name();
+                let (reason, how) = match gone.state {
+                    PostState::Deleted => (Reason::RelatedDeleted, "was deleted"),
+                    _ => (Reason::RelatedMissing, "is not in the store"),
+                };
+                verdicts.remove(row, self.name(), reason, format!("the {part} post {how}"));
             }
         }
     }
@@ -40,32 +44,33 @@ mod tests {
     use crate::batch::{CoreData, RelatedPost};
     use crate::filters::fixture::{batch, codes, core, inside, query};
 
+    fn card(relation: Relation, state: PostState) -> Option<CoreData> {
+        let related = vec![RelatedPost {
+            state,
+            ..inside(relation, 8, Some(2))
+        }];
+        Some(CoreData { related, ..core(1) })
+    }
+
     #[test]
-    fn unknown_posts_and_reposts_of_deleted_ones_go_and_answers_to_deleted_ones_stay() {
-        let dead = |relation| {
-            let related = vec![RelatedPost {
-                deleted: true,
-                ..inside(relation, 8, Some(2))
-            }];
-            Some(CoreData { related, ..core(1) })
-        };
+    fn cards_go_with_what_they_show_and_not_with_what_they_answer() {
         let rows = vec![
             (1, None),
             (2, Some(core(1))),
-            (3, dead(Relation::Reposted)),
-            (4, dead(Relation::Quoted)),
-            (5, dead(Relation::Ancestor)),
+            (3, card(Relation::Reposted, PostState::Deleted)),
+            (4, card(Relation::Quoted, PostState::Deleted)),
+            (5, card(Relation::Quoted, PostState::Unknown)),
+            (6, card(Relation::Ancestor, PostState::Unknown)),
+            (7, card(Relation::Reposted, PostState::Live)),
         ];
         let found = codes(&MissingCoreData, &query(), &batch(rows));
-        assert_eq!(
-            found,
-            [
-                "missing_core_data",
-                "",
-                "related_deleted",
-                "related_deleted",
-                ""
-            ]
-        );
+        let gone = [
+            "missing_core_data",
+            "",
+            "related_deleted",
+            "related_deleted",
+        ];
+        assert_eq!(found[..4], gone);
+        assert_eq!(found[4..], ["related_missing", "", ""]);
     }
 }

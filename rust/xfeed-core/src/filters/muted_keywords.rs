@@ -27,7 +27,12 @@ impl Filter for MutedKeywords {
             return;
         }
         for (row, core) in batch.core.iter().enumerate() {
-            let Some(core) = core.as_ref().filter(|_| verdicts.is_kept(row)) else {
+            if !verdicts.is_kept(row) {
+                continue; // Looking for words is dear.
+            }
+            let Some(core) = core else {
+                let detail = "nothing is known about the post".to_owned();
+                verdicts.remove(row, self.name(), Reason::SafetyUnknown, detail);
                 continue;
             };
             let hit = core

@@ -18,7 +18,11 @@ impl Filter for Protected {
     fn apply(&self, query: &Query, batch: &CandidateBatch, verdicts: &mut Verdicts) {
         let may_see = |author: Id| author == query.viewer || query.following.contains(&author);
         for (row, core) in batch.core.iter().enumerate() {
-            let Some(core) = core else { continue };
+            let Some(core) = core else {
+                let detail = "nothing is known about the post".to_owned();
+                verdicts.remove(row, self.name(), Reason::SafetyUnknown, detail);
+                continue;
+            };
             let shown = core
                 .related
                 .iter()

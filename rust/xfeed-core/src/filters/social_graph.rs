@@ -34,16 +34,18 @@ impl Filter for SocialGraph {
             }
             return;
         };
-        if blocked.is_empty() && muted.is_empty() && blocked_by.is_empty() {
-            return;
-        }
+        let nobody_listed = blocked.is_empty() && muted.is_empty() && blocked_by.is_empty();
         let rules: [(&HashSet<Id>, Reason, &str); 3] = [
             (blocked, Reason::AuthorBlocked, "is blocked by the viewer"),
             (blocked_by, Reason::BlockedByAuthor, "blocks the viewer"),
             (muted, Reason::AuthorMuted, "is muted by the viewer"),
         ];
         for (row, core) in batch.core.iter().enumerate() {
-            let Some(core) = core else { continue };
+            let Some(core) = core else {
+                let detail = "nothing is known about the post".to_owned();
+                verdicts.remove(row, self.name(), Reason::SafetyUnknown, detail);
+                continue;
+            };
             let related = core.related.iter();
             let people = std::iter::once(("", Some(core.author)))
                 .chain(related.map(|other| (other.relation.name(), other.author)));
@@ -54,6 +56,9 @@ impl Filter for SocialGraph {
                     format!("the author of the {part} post")
                 };
                 let Some(person) = person else {
+                    if nobody_listed {
+                        continue;
+                    }
                     let detail = format!("{whose} is unknown");
                     verdicts.remove(row, self.name(), Reason::RelatedUnknown, detail);
                     break;

@@ -251,7 +251,7 @@ impl PostStore {
             return false;
         };
         if let Some(source) = record.repost_of {
-            let author = source.author.or_else(|| self.author_of(source.post));
+            let author = self.author_of(source.post).or(source.author);
             return author != Some(viewer) && !self.is_deleted(source.post);
         }
         let Some(reply_to) = record.reply_to else {

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use crate::action::{ACTIONS, ActionSet, N_DISCRETE, Sign};
+use crate::action::{ACTIONS, ActionSet, N_DISCRETE, Sign, idx};
 use crate::ids::Id;
 use crate::world::digest::Digest;
 
@@ -16,13 +16,13 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Viewers who spoke for the post by anything but looking, over all positive actions.
+    /// Positive actions on the post, each viewer counted once per action; staying on it is none.
     pub fn engagements(&self) -> u64 {
-        let positive = |(count, action): (&u32, &crate::action::ActionSpec)| {
-            let counts = action.sign == Sign::Positive;
-            if counts { u64::from(*count) } else { 0 }
-        };
-        self.viewers.iter().zip(ACTIONS).map(positive).sum()
+        let counts = |row: usize| ACTIONS[row].sign == Sign::Positive && row != idx::DWELL;
+        (0..N_DISCRETE)
+            .filter(|row| counts(*row))
+            .map(|row| u64::from(self.viewers[row]))
+            .sum()
     }
 }
 

@@ -1,10 +1,11 @@
 //! What is known about a viewer and about candidates.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashSet;
 
-use crate::batch::{ActiveLabel, CandidateBatch, CoreData, RelatedPost, Relation};
+use crate::batch::{ActiveLabel, CandidateBatch, CoreData, PostState, RelatedPost, Relation};
 use crate::clock::UnixMs;
 use crate::event::{Related, Target};
 use crate::ids::Id;
@@ -86,43 +87,55 @@ impl World {
         }
     }
 
+    /// The store knows better than the sender who wrote a post.
     fn resolve(&self, relation: Relation, related: Related) -> RelatedPost {
-        let author = related
-            .author
-            .or_else(|| self.posts.author_of(related.post));
-        let deleted = self.posts.was_deleted(related.post);
+        let author = self.posts.author_of(related.post).or(related.author);
         RelatedPost {
             relation,
             post: related.post,
             author,
-            deleted,
+            state: self.post_state(related.post),
             protected: author.is_some_and(|author| self.is_protected(author)),
         }
     }
 
-    /// The post itself, then what it repeats, quotes and answers, up to the root that is known.
-    fn core_data(&self, query: &Query, record: &Record) -> CoreData {
+    /// Every post inside the card of `record`: what it repeats and quotes, what those repeat and
+    /// quote, and everything that any of them answers. Nearest first.
+    fn related(&self, record: &Record) -> Vec<RelatedPost> {
+        const MAX_RELATED: usize = 64;
         let mut related: Vec<RelatedPost> = Vec::new();
-        let mut add = |relation, other: Option<Related>| {
-            let Some(other) = other else { return };
-            if !related.iter().any(|known| known.post == other.post) {
+        let mut met: HashSet<Id> = HashSet::from([record.id]);
+        let mut queue = VecDeque::from([(record, true)]);
+        while let Some((from, is_shown)) = queue.pop_front() {
+            let shown = |other: Option<Related>| other.filter(|_| is_shown);
+            let edges = [
+                (Relation::Reposted, shown(from.repost_of)),
+                (Relation::Quoted, shown(from.quote_of)),
+                (Relation::Ancestor, from.reply_to),
+                (Relation::Ancestor, from.root),
+            ];
+            for (relation, other) in edges {
+                let Some(other) = other.filter(|other| met.insert(other.post)) else {
+                    continue;
+                };
                 related.push(self.resolve(relation, other));
-            }
-        };
-        add(Relation::Reposted, record.repost_of);
-        add(Relation::Quoted, record.quote_of);
-        // A repost shows the whole card of its source, so what the source quotes or answers counts.
-        let source = record
-            .repost_of
-            .and_then(|source| self.posts.get(source.post));
-        add(Relation::Quoted, source.and_then(|source| source.quote_of));
-        for start in [Some(record), source].into_iter().flatten() {
-            add(Relation::Ancestor, start.reply_to);
-            add(Relation::Ancestor, start.root);
-            for ancestor in self.ancestors(start) {
-                add(Relation::Ancestor, Some(ancestor));
+                if related.len() == MAX_RELATED {
+                    // Nobody looked at what is further down, so its author is unknown.
+                    if let Some(last) = related.last_mut() {
+                        last.author = None;
+                    }
+                    return related;
+                }
+                if let Some(next) = self.posts.record(other.post) {
+                    queue.push_back((next, relation != Relation::Ancestor));
+                }
             }
         }
+        related
+    }
+
+    fn core_data(&self, query: &Query, record: &Record) -> CoreData {
+        let related = self.related(record);
         let shown = related
             .iter()
             .filter(|other| other.relation != Relation::Ancestor)
@@ -165,26 +178,7 @@ impl World {
     fn is_protected(&self, user: Id) -> bool {
         self.people
             .profile(user)
-            .is_some_and(|profile| profile.protected)
-    }
-
-    /// Posts above `record` in its conversation, nearest first, as far as they are stored.
-    fn ancestors(&self, record: &Record) -> Vec<Related> {
-        const MAX_DEPTH: usize = 64;
-        let mut met: HashSet<Id> = HashSet::from([record.id]);
-        let mut above = Vec::new();
-        let mut next = record.reply_to;
-        while let Some(parent) = next {
-            if above.len() == MAX_DEPTH || !met.insert(parent.post) {
-                break;
-            }
-            above.push(parent);
-            next = self
-                .posts
-                .record(parent.post)
-                .and_then(|parent| parent.reply_to);
-        }
-        above
+            .is_some_and(|profile| profile.protected == Some(true))
     }
 
     /// Text of a post, after its edits.
@@ -227,15 +221,4 @@ impl World {
     pub fn created_ms(&self, post: Id) -> Option<UnixMs> {
         self.posts.get(post).map(|record| record.created_ms)
     }
-}
-
-/// Whether a post is in the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PostState {
-    /// It can be shown.
-    Live,
-    /// It was deleted.
-    Deleted,
-    /// It never came in, or is older than the retention.
-    Unknown,
 }

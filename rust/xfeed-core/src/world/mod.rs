@@ -19,7 +19,6 @@ mod said;
 pub use columns::{InteractionColumns, PostColumns};
 pub use counters::Counts;
 pub use history::Row;
-pub use hydrate::PostState;
 
 use hashbrown::HashSet;
 
@@ -335,15 +334,19 @@ impl World {
             .newest_of(query.viewer, &query.following, excluded, oldest_ms, limits)
     }
 
-    /// The posts most viewers spoke for, not older than `oldest_ms` and not made after `now_ms`;
-    /// ties go to the newer post, then to the larger id. Replies and reposts are left out.
-    pub fn popular(&self, oldest_ms: UnixMs, now_ms: UnixMs, max_results: usize) -> Vec<Id> {
+    /// The posts with most engagements, not older than `oldest_ms` and not made after the request;
+    /// ties go to the newer post, then to the larger id. Replies, reposts and what the viewer is
+    /// known to have seen are left out.
+    pub fn popular(&self, query: &Query, oldest_ms: UnixMs, max_results: usize) -> Vec<Id> {
+        let nothing = HashSet::new();
+        let seen = query.seen.known().unwrap_or(&nothing);
         let mut found: Vec<(u64, UnixMs, Id)> = self
             .posts
             .live()
             .into_iter()
-            .filter(|record| (oldest_ms..=now_ms).contains(&record.created_ms))
+            .filter(|record| (oldest_ms..=query.now_ms).contains(&record.created_ms))
             .filter(|record| matches!(record.kind, PostKind::Original | PostKind::Quote))
+            .filter(|record| !seen.contains(&record.id))
             .map(|record| {
                 (
                     self.counters.get(record.id).engagements(),

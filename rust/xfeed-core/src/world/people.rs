@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use crate::clock::UnixMs;
 use crate::event::Profile;
 use crate::ids::Id;
+use crate::keywords::canonical;
 use crate::query::MutedWords;
 use crate::world::digest::Digest;
 use crate::world::said::Said;
@@ -14,27 +15,44 @@ use crate::world::said::Said;
 /// Profiles and muted words of everybody.
 #[derive(Debug, Default)]
 pub(super) struct People {
-    profiles: HashMap<Id, (UnixMs, Profile)>,
+    /// Profiles with the time of each field.
+    profiles: HashMap<Id, (Profile, [UnixMs; 6])>,
     /// Words in alphabetical order, so that the first match is the same on every machine.
     words: HashMap<Id, BTreeMap<String, Said>>,
 }
 
 impl People {
-    /// A later profile replaces an earlier one as a whole; of two at the same millisecond the larger
-    /// one holds, so that the order of arrival does not decide.
-    pub(super) fn set_profile(&mut self, user: Id, at_ms: UnixMs, profile: Profile) {
-        let said = (at_ms, profile);
-        match self.profiles.get_mut(&user) {
-            Some(known) if *known >= said => {}
-            Some(known) => *known = said,
-            None => {
-                self.profiles.insert(user, said);
+    /// Each field keeps the last thing said about it; of two at the same millisecond the larger one
+    /// holds, so that the order of arrival does not decide. What is left out stays as it was.
+    pub(super) fn set_profile(&mut self, user: Id, at_ms: UnixMs, said: Profile) {
+        fn latest<T: Ord>(
+            known: &mut Option<T>,
+            known_ms: &mut UnixMs,
+            said: Option<T>,
+            at_ms: UnixMs,
+        ) {
+            let newer = at_ms > *known_ms || (at_ms == *known_ms && said > *known);
+            if said.is_some() && (known.is_none() || newer) {
+                *known = said;
+                *known_ms = at_ms;
             }
         }
+        let (known, ms) = self.profiles.entry(user).or_default();
+        latest(&mut known.handle, &mut ms[0], said.handle, at_ms);
+        latest(&mut known.name, &mut ms[1], said.name, at_ms);
+        latest(&mut known.language, &mut ms[2], said.language, at_ms);
+        latest(&mut known.created_ms, &mut ms[3], said.created_ms, at_ms);
+        latest(&mut known.protected, &mut ms[4], said.protected, at_ms);
+        latest(
+            &mut known.follower_count,
+            &mut ms[5],
+            said.follower_count,
+            at_ms,
+        );
     }
 
     pub(super) fn profile(&self, user: Id) -> Option<&Profile> {
-        self.profiles.get(&user).map(|(_, profile)| profile)
+        self.profiles.get(&user).map(|(profile, _)| profile)
     }
 
     pub(super) fn set_word(
@@ -47,7 +65,7 @@ impl People {
     ) {
         let said = Said::new(at_ms, on, expires_ms);
         let words = self.words.entry(viewer).or_default();
-        let slot = words.entry(word.to_owned()).or_insert(said);
+        let slot = words.entry(canonical(word)).or_insert(said);
         *slot = (*slot).max(said);
     }
 
@@ -70,14 +88,16 @@ impl People {
         digest.part("profiles");
         let mut profiles: Vec<_> = self.profiles.iter().collect();
         profiles.sort_unstable_by_key(|(user, _)| **user);
-        for (user, (at_ms, profile)) in profiles {
+        for (user, (profile, times)) in profiles {
             digest.id(*user);
-            digest.i64(*at_ms);
+            for at_ms in times {
+                digest.i64(*at_ms);
+            }
             for text in [&profile.handle, &profile.name, &profile.language] {
                 digest.option(text.as_deref(), Digest::text);
             }
             digest.option(profile.created_ms, Digest::i64);
-            digest.flag(profile.protected);
+            digest.option(profile.protected, Digest::flag);
             digest.option(profile.follower_count, Digest::u64);
         }
         digest.part("words");

@@ -54,7 +54,7 @@ fn every_event_changes_the_digest() {
 fn a_reply_counts_as_the_action_of_its_author() {
     let world = world(&EVENTS);
     assert_eq!(world.post_counts(Id(1)).viewers[idx::REPLY], 1);
-    assert_eq!(world.popular(0, 100, 5), [Id(1)]);
+    assert_eq!(world.popular(&Query::new(Id(9), 100), 0, 5), [Id(1)]);
 }
 
 #[test]
@@ -134,4 +134,50 @@ fn columns_have_one_post_row_per_post_and_no_history_from_the_future() {
     assert_eq!(rows.post_row, [0, 1, 1]);
     assert!(!rows.viewer_key.contains(&0) && !posts.post_key.contains(&0));
     assert_eq!(world.history(Id(0), 5, 10).1.at_ms, [5]);
+}
+
+#[test]
+fn the_store_knows_better_than_the_sender_whose_post_it_is() {
+    let world = world(&[
+        r#"{"type":"post","at_ms":1,"post_id":1,"author_id":11}"#,
+        r#"{"type":"post","at_ms":2,"post_id":2,"author_id":12,"repost_of_id":1,"repost_of_author_id":77}"#,
+    ]);
+    let mut batch = crate::batch::CandidateBatch::default();
+    batch.push_source("test", &[Id(2)]);
+    world.hydrate_core(&Query::new(Id(1), 10), &mut batch);
+    assert_eq!(batch.shown_author(0), Some(Id(11)));
+}
+
+#[test]
+fn cards_are_followed_all_the_way_down() {
+    let world = world(&[
+        r#"{"type":"post","at_ms":1,"post_id":1,"author_id":11}"#,
+        r#"{"type":"post","at_ms":2,"post_id":2,"author_id":12,"reply_to_id":1}"#,
+        r#"{"type":"post","at_ms":3,"post_id":3,"author_id":13,"repost_of_id":2}"#,
+        r#"{"type":"post","at_ms":4,"post_id":4,"author_id":14,"quote_of_id":3}"#,
+        r#"{"type":"post","at_ms":5,"post_id":5,"author_id":15,"repost_of_id":4}"#,
+    ]);
+    let mut batch = crate::batch::CandidateBatch::default();
+    batch.push_source("test", &[Id(5)]);
+    world.hydrate_core(&Query::new(Id(1), 10), &mut batch);
+    let related = &batch.core[0].as_ref().unwrap().related;
+    let authors: Vec<u64> = related
+        .iter()
+        .filter_map(|other| other.author)
+        .map(|id| id.0)
+        .collect();
+    assert_eq!(authors, [14, 13, 12, 11]);
+}
+
+#[test]
+fn a_profile_changes_only_what_it_names() {
+    let lines = [
+        r#"{"type":"profile","at_ms":1,"user_id":11,"protected":true,"handle":"a"}"#,
+        r#"{"type":"profile","at_ms":2,"user_id":11,"handle":"b"}"#,
+    ];
+    for order in [[0, 1], [1, 0]] {
+        let world = world(&order.map(|i| lines[i]));
+        assert_eq!(world.handle(Id(11)).as_deref(), Some("b"));
+        assert!(world.people.profile(Id(11)).unwrap().protected == Some(true));
+    }
 }
