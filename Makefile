@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 
 # Cases and data sets that tests and benches measure against, where they lie beside the checkout.
-export XFEED_SHARED ?= $(abspath $(wildcard ../shared))
+export FEED_REFERENCE ?= $(abspath $(wildcard ../shared))
 
 RUST_SOURCES := $(shell find rust benches/src -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
@@ -32,7 +32,7 @@ $(VENV)/.built: $(VENV)/.deps $(RUST_SOURCES)
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## a community, its feed, and why: about a minute
+demo: setup ## a community, its feed, and why: half a minute
 	$(BIN)/xfeed demo
 
 test: test-rust test-python ## all tests
@@ -59,8 +59,8 @@ bench: setup ## side-by-side figures; ONLY=name runs one
 	$(BIN)/python benches/python/run.py $(if $(ONLY),--only $(ONLY))
 
 conformance: setup ## the published behaviour, case by case
-	@test -n "$(XFEED_SHARED)" || { echo "there is no conformance folder: set XFEED_SHARED"; exit 1; }
-	$(BIN)/xfeed conformance --allow-unknown $(XFEED_SHARED)/conformance
+	@test -n "$(FEED_REFERENCE)" || { echo "there is no conformance folder: set FEED_REFERENCE"; exit 1; }
+	$(BIN)/xfeed conformance --allow-unknown $(FEED_REFERENCE)/conformance
 
 docs: setup ## write the generated tables of the documentation anew
 	$(BIN)/python docs/generate.py

@@ -17,7 +17,7 @@ THREADS = {"threads": 1}
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_from_outside() -> None:
     for name in [name for name in os.environ if name.startswith("XFEED_")]:
-        if name != "XFEED_SHARED":
+        if name != "FEED_REFERENCE":
             del os.environ[name]
 
 

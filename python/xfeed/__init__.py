@@ -22,7 +22,6 @@ from xfeed.errors import (
     ConfigError,
     EventError,
     ShapeError,
-    StageError,
     StoreError,
     XfeedError,
 )
@@ -85,7 +84,6 @@ __all__ = [
     "ShapeError",
     "SideEffect",
     "Source",
-    "StageError",
     "StoreError",
     "World",
     "XfeedError",

@@ -9,6 +9,7 @@ import numpy.typing as npt
 __all__ = [
     "CandidateBatch",
     "EventBatch",
+    "FilterSettings",
     "HashFamily",
     "Query",
     "Verdicts",
@@ -46,8 +47,7 @@ def filters() -> list[tuple[str, str]]: ...
 def reasons() -> list[tuple[str, str]]: ...
 def run_filters(
     names: Sequence[str],
-    max_age_ms: int,
-    removing_labels: Sequence[str],
+    settings: FilterSettings,
     query: Query,
     batch: CandidateBatch,
     verdicts: Verdicts,
@@ -78,6 +78,10 @@ def out_of_network(
 def top_k(
     scores: npt.NDArray[np.float64], posts: npt.NDArray[np.uint64], k: int
 ) -> tuple[list[int], list[int]]: ...
+
+@final
+class FilterSettings:
+    def __new__(cls, *, max_age_ms: int, removing_labels: Sequence[str]) -> FilterSettings: ...
 
 @final
 class HashFamily:

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
 FILE_NAME = "xfeed.toml"
 
-Positive = Annotated[int, Field(gt=0)]
+MAX_PAGE_LEN = 500
+"""Most posts on a page."""
+
+MAX_SECS = 10**10
+"""Longest time span of a setting: some three hundred years."""
+
+SAFETY_FILTERS = ("social_graph", "protected", "labels", "muted_keywords")
+"""Filters that always run: where `pipeline.filters` leaves one out, it runs at the end."""
+
+Positive = Annotated[int, Field(gt=0, le=2**31)]
+Secs = Annotated[int, Field(gt=0, le=MAX_SECS)]
 
 
 class _Section(BaseModel):
@@ -33,7 +43,7 @@ class _Section(BaseModel):
 class ThunderConfig(_Section):
     """The in-network post store and its read."""
 
-    retention_secs: Positive = Field(
+    retention_secs: Secs = Field(
         172_800, description="posts older than this are forgotten (X: post_retention_seconds)"
     )
     max_results: Positive = Field(
@@ -70,7 +80,7 @@ class PopularConfig(_Section):
 class AgeConfig(_Section):
     """The `age` filter."""
 
-    max_age_secs: Positive = Field(
+    max_age_secs: Secs = Field(
         172_800, description="older posts are removed; exactly this age stays (X: MAX_POST_AGE)"
     )
 
@@ -126,7 +136,7 @@ class PipelineConfig(_Section):
             "previously_seen",
             "repost_duplicates",
         ),
-        description="what removes candidates, in order",
+        description="what removes candidates, in order; safety filters run even when left out",
     )
     scorers: tuple[str, ...] = Field(
         (
@@ -138,6 +148,7 @@ class PipelineConfig(_Section):
         ),
         description="what makes the score, in order",
     )
+    side_effects: tuple[str, ...] = Field((), description="what runs after the page is made")
     selector: str = Field("top_k", description="what sorts and cuts")
 
     @field_validator("query_hydrators", "sources", "hydrators", "filters", "scorers")
@@ -183,7 +194,7 @@ class FeedConfig(_Section):
     surface: Annotated[int, Field(ge=0, le=15)] = Field(
         1, description="where the page is shown, as the models know it (X: 1 is the home feed)"
     )
-    page_size: Annotated[int, Field(ge=1, le=500)] = Field(
+    page_size: Annotated[int, Field(ge=1, le=MAX_PAGE_LEN)] = Field(
         20, description="posts in an answer when the caller does not say (X: RESULT_SIZE 35)"
     )
     ingest_batch_len: Annotated[int, Field(ge=1, le=100_000)] = Field(

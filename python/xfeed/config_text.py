@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENV_PREFIX = "XFEED_"
-ENV_IGNORED = frozenset({"XFEED_DATA", "XFEED_SHARED"})
-"""Variables with the prefix that are no settings: the command line's and the test suite's."""
+ENV_IGNORED = frozenset({"XFEED_DATA"})
+"""Variables with the prefix that are no settings: the command line's own."""
 
 
 def parse_override(assignment: str) -> dict[str, Any]:

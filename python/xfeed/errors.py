@@ -36,15 +36,3 @@ class StoreError(XfeedError):
 
 class BundleError(XfeedError):
     """A model bundle is damaged, of the wrong shape or not finite."""
-
-
-class StageError(XfeedError):
-    """A stage of the pipeline failed.
-
-    Attributes:
-        stage: name of the stage.
-    """
-
-    def __init__(self, message: str, *, stage: str, code: str = "stage", hint: str = "") -> None:
-        super().__init__(message, code=code, hint=hint)
-        self.stage = stage

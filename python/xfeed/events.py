@@ -90,6 +90,12 @@ def to_payload(event: EventLike) -> bytes:
         return event.payload
     if isinstance(event, bytes):
         return event.strip()
+    if not isinstance(event, str | Mapping):
+        raise EventError(
+            f"{event!r} is a {type(event).__name__}, no event",
+            code="not_json",
+            hint="pass Event objects, mappings or JSON lines",
+        )
     if isinstance(event, str):
         # A lone surrogate cannot be written as UTF-8; the decoder will name the line.
         return event.strip().encode("utf-8", "surrogatepass")

@@ -11,6 +11,7 @@ from xfeed import config as config_module
 from xfeed import ingest as ingest_module
 from xfeed.adapters import RawLine
 from xfeed.adapters import adapter as find_adapter
+from xfeed.config import MAX_PAGE_LEN
 from xfeed.errors import ConfigError, EventError, StoreError
 from xfeed.events import EventLike, system_now_ms, to_payload
 from xfeed.ids import IdLike, to_u64
@@ -20,7 +21,7 @@ from xfeed.mixer.page import make_page
 from xfeed.mixer.result import Receipt, Where
 from xfeed.models import ModelStore
 from xfeed.presets import load_preset
-from xfeed.replay import replay
+from xfeed.replay import Fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from xfeed.phoenix.optimize import Progress
     from xfeed.phoenix.train import FitReport
 
-MAX_PAGE_LEN = 500
+MAX_NOW_MS = 253_402_300_799_999
+"""End of the year 9999."""
 
 
 class Feed:
@@ -55,6 +57,7 @@ class Feed:
     def __init__(self, directory: Path, log: EventLog, config: FeedConfig) -> None:
         self._directory = directory
         self._log = log
+        self._can_write = log.writable
         self._config = config
         self._preset = load_preset(config.scoring.preset)
         self._models = ModelStore(directory, config.threads)
@@ -62,12 +65,13 @@ class Feed:
             retention_ms=config.thunder.retention_secs * 1_000,
             max_history_len=config.world.max_history_len,
         )
-        self._offset = 0
-        self._write_lock = threading.Lock()
+        self._fold = Fold(log, self._world)
+        self._fit_lock = threading.Lock()
         self._pipeline_lock = threading.Lock()
         self._pipeline: Pipeline | None = None
         # A wrong weight or stage name is an error now, not at the first request.
         Pipeline(Parts(self._world, config, self._preset, None))
+        self._weights_digest = self._preset.digest_with(config.scoring.weights)
         self.refresh()
 
     @classmethod
@@ -102,11 +106,11 @@ class Feed:
             raise
 
     def refresh(self) -> int:
-        """Folds what the log got since the last call; returns how many events that were."""
-        with self._write_lock:
-            start = self._offset
-            self._offset = replay(self._log, self._world, start)
-            return self._offset - start
+        """Folds what another process wrote since the last call; returns how many events.
+
+        A feed that is open for reading does this before every page.
+        """
+        return self._fold.refresh()
 
     @property
     def config(self) -> FeedConfig:
@@ -121,7 +125,7 @@ class Feed:
     @property
     def log_offset(self) -> int:
         """How many events of the log the state holds."""
-        return self._offset
+        return self._fold.offset
 
     @property
     def directory(self) -> Path:
@@ -139,8 +143,7 @@ class Feed:
 
     def state_hash(self) -> str:
         """Hash of the whole state; equal logs give equal hashes."""
-        with self._write_lock:
-            return self._world.digest()
+        return self._fold.state_hash()
 
     def now_ms(self) -> int:
         """The time of a request that names none; see `config.clock`."""
@@ -190,18 +193,14 @@ class Feed:
     def _ingest_lines(
         self, lines: Iterable[RawLine], on_ack: Callable[[IngestReport], None] | None
     ) -> IngestReport:
-        with self._write_lock:
-            report = ingest_module.ingest(
-                lines,
-                log=self._log,
-                world=self._world,
-                directory=self._directory,
-                batch_len=self._config.ingest_batch_len,
-                now_ms=system_now_ms(),
-                on_ack=on_ack,
-            )
-            self._offset = report.end_offset
-            return report
+        return ingest_module.ingest(
+            lines,
+            fold=self._fold,
+            directory=self._directory,
+            batch_len=self._config.ingest_batch_len,
+            now_ms=system_now_ms(),
+            on_ack=on_ack,
+        )
 
     def fit(self, *, progress: Callable[[Progress], None] | None = None) -> FitReport:
         """Trains retrieval and ranking on the log, evaluates on the newest part, and activates.
@@ -216,7 +215,7 @@ class Feed:
             BundleError: when training did not end well; the old model keeps serving.
             StoreError: when the feed is open for reading only.
         """
-        if not self._log.writable:
+        if not self._can_write:
             raise StoreError(
                 "the feed is open for reading only, and a fit writes a model",
                 code="read_only",
@@ -224,7 +223,8 @@ class Feed:
             )
         from xfeed.training import fit
 
-        return fit(self._log, self._models, self._config, progress)
+        with self._fit_lock:
+            return fit(self._log, self._models, self._config, progress)
 
     def for_you(
         self, viewer_id: IdLike, *, limit: int | None = None, now_ms: int | None = None
@@ -240,18 +240,18 @@ class Feed:
             ConfigError: when `limit` is out of bounds.
             EventError: when `viewer_id` is no id.
         """
-        length = self._config.page_size if limit is None else limit
-        if not 1 <= length <= MAX_PAGE_LEN:
-            raise ConfigError(
-                f"the limit `{limit}` is outside 1 ..= {MAX_PAGE_LEN}",
-                code="bad_limit",
-                hint="ask for a page of 20 and come back for more",
-            )
-        when = self.now_ms() if now_ms is None else now_ms
+        asked = self._config.page_size if limit is None else limit
+        length = _checked("limit", asked, 1, MAX_PAGE_LEN)
+        if not self._can_write:
+            # Beside a writer, a block must hold on the next page.
+            self._fold.refresh()
+        when = _checked("now_ms", self.now_ms() if now_ms is None else now_ms, 0, MAX_NOW_MS)
         pipeline = self._current_pipeline()
         receipt = self._receipt(pipeline, when)
         run = pipeline.run(to_u64(viewer_id), when, length)
-        return make_page(pipeline, run, receipt, str(viewer_id))
+        page = make_page(pipeline, run, receipt, str(viewer_id))
+        pipeline.run_side_effects(run.query, page)
+        return page
 
     def where(self, post_id: IdLike, viewer_id: IdLike, *, now_ms: int | None = None) -> Where:
         """What becomes of a post on the page of a viewer."""
@@ -269,10 +269,10 @@ class Feed:
     def _receipt(self, pipeline: Pipeline, now_ms: int) -> Receipt:
         model = pipeline.parts.model
         return Receipt(
-            log_offset=self._offset,
+            log_offset=self._fold.offset,
             bundle_id="" if model is None else model.bundle_id,
             preset=self._preset.name,
-            weights_digest=self._preset.digest,
+            weights_digest=self._weights_digest,
             config_digest=self._config.digest,
             seed=self._config.seed,
             now_ms=now_ms,
@@ -294,14 +294,14 @@ class Feed:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Feed({str(self._directory)!r}, log_offset={self._offset})"
+        return f"Feed({str(self._directory)!r}, log_offset={self._fold.offset})"
 
 
 def _payload(event: EventLike) -> bytes:
     """The JSON line of `event`; for one that cannot be JSON, text that the decoder refuses."""
     try:
         return to_payload(event)
-    except EventError:
+    except (EventError, TypeError, ValueError, RecursionError):
         return repr(event).encode("utf-8", "backslashreplace")
 
 
@@ -314,3 +314,13 @@ def _make_directory(path: Path) -> None:
             code="bad_directory",
             hint="name a directory that you may write to",
         ) from error
+
+
+def _checked(name: str, value: object, low: int, high: int) -> int:
+    if isinstance(value, int) and low <= value <= high:
+        return value
+    raise ConfigError(
+        f"`{name}` is `{value}`, an integer in {low} ..= {high} is needed",
+        code=f"bad_{name}",
+        hint="leave it out for the usual one",
+    )

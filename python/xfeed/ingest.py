@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from xfeed._core import EventBatch, World
+    from xfeed._core import EventBatch
     from xfeed.adapters import RawLine
-    from xfeed.log import EventLog
+    from xfeed.replay import Fold
 
 FILE_NAME = "dead_letters.jsonl"
 
@@ -69,8 +70,7 @@ class IngestReport:
 def ingest(
     lines: Iterable[RawLine],
     *,
-    log: EventLog,
-    world: World,
+    fold: Fold,
     directory: Path,
     batch_len: int,
     now_ms: int,
@@ -83,8 +83,7 @@ def ingest(
 
     Args:
         lines: what to read.
-        log: where accepted events go.
-        world: the fold of the log, kept in step.
+        fold: the log and the world that take them.
         directory: where the dead-letter file lies.
         batch_len: lines per batch.
         now_ms: the clock that limits `at_ms`, unix milliseconds.
@@ -93,15 +92,20 @@ def ingest(
     Raises:
         StoreError: when the log cannot be written. Everything acknowledged stays.
     """
-    report = IngestReport(end_offset=log.end_offset)
+    if not fold.log.writable:
+        raise StoreError(
+            "the feed is open for reading only",
+            code="read_only",
+            hint='open the feed with mode="write"',
+        )
+    report = IngestReport(end_offset=fold.log.end_offset)
     start = time.perf_counter()
     for batch in _batched(lines, batch_len):
         payloads = [line.payload for line in batch]
         decoded = _core.decode_events(payloads, now_ms)
         _bury(decoded, batch, directory, report)
         accepted = [payloads[position] for position in decoded.positions()]
-        appended = log.append(accepted, decoded.event_ids())
-        world.apply(decoded, appended.is_new)
+        appended = fold.commit(decoded, accepted)
         for event_type, fresh in zip(decoded.types(), appended.is_new, strict=True):
             report.by_type[event_type] = report.by_type.get(event_type, 0) + fresh
         report.read += len(batch)
@@ -143,6 +147,8 @@ def _bury(
     try:
         with path.open("ab") as file:
             file.write(b"".join(letter + b"\n" for letter in letters))
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise StoreError(
             f"{len(letters)} refused events could not be written to `{path}`: {error}",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xfeed import _core
@@ -64,9 +65,8 @@ def fit(
             "and the popular posts",
         )
     torch.set_num_threads(config.threads)
-    temporary = models.directory / f"new-{os.getpid()}"
     models.directory.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(prefix="new-", dir=models.directory))
     try:
         report = fit_models(
             posts,
@@ -82,9 +82,7 @@ def fit(
             temporary,
             log_offset=log_offset,
         )
-        final = models.directory / report.bundle_id
-        if not final.exists():
-            temporary.rename(final)
+        models.accept(temporary, report.bundle_id)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     models.activate(report.bundle_id)

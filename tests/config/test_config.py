@@ -59,7 +59,7 @@ def test_lists_in_the_environment_are_toml(text: str, expected: tuple[str, ...])
 
 
 def test_other_variables_do_not_matter() -> None:
-    variables = {"XFEED_SHARED": "/somewhere", "FEED_SEED": "9", "PATH": "/bin"}
+    variables = {"XFEED_DATA": "/somewhere", "FEED_SEED": "9", "PATH": "/bin"}
     assert load_config(None, None, variables) == FeedConfig()
 
 

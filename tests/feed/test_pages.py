@@ -112,7 +112,7 @@ def test_a_viewer_who_follows_but_never_saw_anything_gets_the_newest_first(tmp_p
 
 @pytest.mark.parametrize("limit", [0, -1, 501, 10**9])
 def test_a_limit_out_of_bounds_is_refused(small_feed: Feed, limit: int) -> None:
-    with pytest.raises(ConfigError, match=f"`{limit}` is outside 1 ..= 500") as caught:
+    with pytest.raises(ConfigError, match=f"`{limit}`, an integer in 1 ..= 500") as caught:
         small_feed.for_you(1, limit=limit)
     assert caught.value.code == "bad_limit"
     assert caught.value.hint

@@ -58,6 +58,8 @@ def verdicts_of(case: Case) -> _core.Verdicts:
     verdicts = _core.Verdicts(len(batch))
     for row in case.get("already_removed", []):
         verdicts.remove(row, "an earlier filter", "earlier", "")
-    settings = (case.get("max_age_ms", 0), case.get("removing_labels", []))
-    _core.run_filters([case["filter"]], *settings, query_of(case), batch, verdicts)
+    settings = _core.FilterSettings(
+        max_age_ms=case.get("max_age_ms", 0), removing_labels=case.get("removing_labels", [])
+    )
+    _core.run_filters([case["filter"]], settings, query_of(case), batch, verdicts)
     return verdicts

@@ -1,4 +1,4 @@
-"""The filters against the golden cases; the Rust side reads the same file."""
+"""The filters against the golden cases."""
 
 import pytest
 from xfeed import _core

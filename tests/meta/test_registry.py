@@ -1,5 +1,7 @@
 """Every filter and every reason must be decided by a golden case."""
 
+from pathlib import Path
+
 from xfeed import _core
 
 from tests.golden.corpus import cases
@@ -38,3 +40,10 @@ def test_every_golden_reason_is_listed_with_its_meaning() -> None:
 
 def test_every_filter_says_what_it_removes() -> None:
     assert [name for name, removes in _core.filters() if not removes] == []
+
+
+def test_every_filter_file_is_in_the_table() -> None:
+    folder = Path(__file__).parents[2] / "rust" / "xfeed-core" / "src" / "filters"
+    files = {path.stem for path in folder.glob("*.rs")} - {"mod", "fixture"}
+    listed = {name for name, _ in _core.filters()}
+    assert files == listed, "add a row to FILTERS in rust/xfeed-core/src/registry.rs"

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from xfeed import Feed
 
-from tests.feed.worlds import NOW_MS, event, follow, open_with, post
+from tests.feed.worlds import NOW_MS, event, follow, open_with, post, shown
 
 VIEWER: Final = "viewer"
 TARGET: Final = "target"
@@ -201,3 +201,23 @@ def test_posts_of_protected_accounts_are_for_their_followers_only(tmp_path: Path
     with open_with(tmp_path, *events) as feed:
         assert [item.post_id for item in feed.for_you("follower")] == ["it"]
         assert [item.post_id for item in feed.for_you("stranger")] == []
+
+
+@pytest.mark.parametrize("field", ["handle", "name"])
+@pytest.mark.parametrize("part", ["author", "reposted", "quoted"])
+def test_a_muted_word_is_found_in_handles_and_names(tmp_path: Path, field: str, part: str) -> None:
+    link = {"reposted": {"repost_of_id": "it"}, "quoted": {"quote_of_id": "it"}}.get(part)
+    events = [
+        event("profile", 0, user_id="bo", **{field: "Spoiler Bo"}),
+        event("follow", user_id="ann", target_id="bo" if link is None else "cy"),
+        post("it", "bo", 2),
+    ]
+    if link is not None:
+        events.append(post("card", "cy", 1, **link))
+    muted = event("mute_word", user_id="ann", word="spoiler")
+    wanted = "it" if link is None else "card"
+    with open_with(tmp_path / "free", *events) as feed:
+        assert wanted in shown(feed, "ann")
+    with open_with(tmp_path / "muted", *events, muted) as feed:
+        page = feed.for_you("ann")
+        assert page.where(wanted).reason == "muted_word"

@@ -20,7 +20,7 @@ def conformance(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Runs every case under the given paths; prints counts by area, what failed and what is unknown.
+    """Runs every case under the given paths; says what passed, failed and is unknown.
 
     The exit code is 1 when a case fails, and when an area or an input is unknown.
     """

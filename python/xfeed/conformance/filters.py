@@ -239,7 +239,8 @@ def _apply(
     name: str, query: _core.Query, batch: _core.CandidateBatch, max_age_ms: int = 0
 ) -> _core.Verdicts:
     verdicts = _core.Verdicts(len(batch))
-    _core.run_filters([name], max_age_ms, [], query, batch, verdicts)
+    settings = _core.FilterSettings(max_age_ms=max_age_ms, removing_labels=[])
+    _core.run_filters([name], settings, query, batch, verdicts)
     return verdicts
 
 

@@ -223,7 +223,7 @@ class SqliteLog:
 
 def _lock_directory(directory: Path) -> filelock.FileLock:
     path = directory / LOCK_NAME
-    lock = filelock.FileLock(path, blocking=False)
+    lock = filelock.FileLock(path, blocking=False, thread_local=False)
     try:
         lock.acquire()
     except filelock.Timeout:

@@ -109,7 +109,8 @@ def _locate(pipeline: Pipeline, run: Run, post: int, spelled: str) -> Where:
 
 
 def _not_retrieved(pipeline: Pipeline, run: Run, post: int, spelled: str) -> Where:
-    match pipeline.parts.world.post_state(post):
+    world = pipeline.parts.world
+    match world.post_state(post):
         case "unknown":
             detail = "the post never came in, or is older than the retention"
             return Where(spelled, "not_retrieved", "store", "unknown_post", detail)
@@ -117,7 +118,7 @@ def _not_retrieved(pipeline: Pipeline, run: Run, post: int, spelled: str) -> Whe
             return Where(spelled, "not_retrieved", "store", "deleted_post", "the post was deleted")
     around = np.flatnonzero(run.candidates.shown_post_id == np.uint64(post))
     if len(around):
-        other = pipeline.parts.world.spell(int(run.candidates.post_id[around[0]]))
+        other = world.spell(int(run.candidates.post_id[around[0]]))
         detail = f"the post itself was not found by a source, but its repost {other} was"
         return Where(spelled, "not_retrieved", "sources", "found_as_repost", detail)
     probed = pipeline.probe(run.query.viewer, run.query.now_ms, post)
@@ -126,4 +127,9 @@ def _not_retrieved(pipeline: Pipeline, run: Run, post: int, spelled: str) -> Whe
         detail = f"no source found it, and {stage} would remove it: {detail}"
         return Where(spelled, "not_retrieved", stage, reason, detail)
     detail = "no source found it among its best"
+    if not world.posts_of(np.array([post], dtype=np.uint64))["is_original"][0]:
+        detail = (
+            "replies and reposts come from followed accounts only, replies only to originals or "
+            "to followed accounts below them"
+        )
     return Where(spelled, "not_retrieved", "sources", "not_found", detail)

@@ -38,7 +38,7 @@ from xfeed.mixer.stages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 Builder = Any  # a class or a function that takes `Parts` and returns a stage
 
@@ -91,7 +91,9 @@ def register(stage: StageClass) -> StageClass:
 def _table_of(stage: type) -> tuple[str, dict[str, Builder]]:
     for kind, protocol, table in _METHODS:
         wanted = [member for member in vars(protocol) if not member.startswith("_")]
-        if all(hasattr(stage, member) for member in wanted if member != "name"):
+        if all(hasattr(stage, member) for member in wanted):
+            if kind == "filter" and not getattr(stage, "reason", ""):
+                break
             return kind, table
     hydrate = getattr(stage, "hydrate", None)
     if hydrate is not None:
@@ -120,8 +122,10 @@ def build(kind: str, table: dict[str, Builder], names: Iterable[str], parts: Par
     return stages
 
 
-def _make(builder: Callable[..., Any], parts: Parts) -> Any:
-    takes_parts = getattr(builder, "__init__", None) is not object.__init__
+def _make(builder: type, parts: Parts) -> Any:
+    # A protocol brings an `__init__` of its own, which says nothing.
+    own = [c for c in builder.__mro__ if c is not object and not getattr(c, "_is_protocol", False)]
+    takes_parts = any("__init__" in vars(kind) for kind in own)
     return builder(parts) if takes_parts else builder()
 
 

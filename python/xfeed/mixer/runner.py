@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xfeed import _core
+from xfeed.config import SAFETY_FILTERS
+from xfeed.errors import ShapeError
 from xfeed.mixer import registry
 from xfeed.mixer.board import ScoreBoard
 from xfeed.mixer.report import Report
 
 if TYPE_CHECKING:
     from xfeed._core import CandidateBatch, Query, Verdicts
+    from xfeed.mixer.result import FeedResult
     from xfeed.mixer.stages import Filter, Parts
-
-REQUIRED_SAFETY = ("blocked", "blocked_by", "muted", "muted_words")
-"""What must be known about a viewer before anything may be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,17 @@ class Pipeline:
         self._hydrators = tables.build("hydrator", tables.HYDRATORS, names.hydrators, parts)
         self._scorers = tables.build("scorer", tables.SCORERS, names.scorers, parts)
         (self._selector,) = tables.build("selector", tables.SELECTORS, [names.selector], parts)
+        self._side_effects = tables.build(
+            "side effect", tables.SIDE_EFFECTS, names.side_effects, parts
+        )
+        settings = parts.config.filters
+        self._settings = _core.FilterSettings(
+            max_age_ms=settings.age.max_age_secs * 1_000,
+            removing_labels=list(settings.labels.removing),
+        )
         rust = dict(_core.filters())
+        forgotten = [name for name in SAFETY_FILTERS if name not in names.filters]
+        self._filters = [*names.filters, *forgotten]
         self._python_filters: dict[str, Filter] = {
             name: tables.build("filter", rust | tables.PYTHON_FILTERS, [name], parts)[0]
             for name in names.filters
@@ -107,6 +117,12 @@ class Pipeline:
             has_history=self._has_history(viewer, now_ms),
         )
 
+    def run_side_effects(self, query: Query, page: FeedResult) -> None:
+        """Runs what comes after the page; a failure is noted in its report and stops nothing."""
+        for effect in self._side_effects:
+            with page.report.soft_stage("side_effect", effect.name, len(page)):
+                effect.run(query, page)
+
     def probe(self, viewer: int, now_ms: int, post: int) -> tuple[str, str, str] | None:
         """Which filter would remove `post` if a source had found it: filter, reason, detail."""
         report = Report()
@@ -133,7 +149,9 @@ class Pipeline:
         candidates = _core.CandidateBatch()
         for source in self._sources:
             with report.soft_stage("source", source.name) as stage:
-                found = np.ascontiguousarray(source.find(query), dtype=np.uint64)
+                found = np.ascontiguousarray(source.find(query))
+                if found.dtype != np.uint64:
+                    raise ShapeError(f"`find` gave {found.dtype}, uint64 is needed", code="bad_ids")
                 candidates.push_source(source.name, found)
                 stage.n_out = len(found)
         return candidates
@@ -146,7 +164,7 @@ class Pipeline:
     def _filter(
         self, query: Query, candidates: CandidateBatch, verdicts: Verdicts, report: Report
     ) -> None:
-        names = list(self._parts.config.pipeline.filters)
+        names = self._filters
         first = len(report.stages)
         # Neighbouring Rust filters run in one call; a Python filter between them splits the run.
         for is_python, group in groupby(names, key=lambda name: name in self._python_filters):
@@ -155,7 +173,6 @@ class Pipeline:
                     self._run_python_filter(name, query, candidates, verdicts, report)
             else:
                 self._run_rust_filters(list(group), query, candidates, verdicts, report)
-        self._enforce_safety(names, query, candidates, verdicts, report)
         _count_removals(report, first, verdicts)
 
     def _run_rust_filters(
@@ -166,15 +183,7 @@ class Pipeline:
         verdicts: Verdicts,
         report: Report,
     ) -> None:
-        settings = self._parts.config.filters
-        nanos = _core.run_filters(
-            names,
-            settings.age.max_age_secs * 1_000,
-            list(settings.labels.removing),
-            query,
-            candidates,
-            verdicts,
-        )
+        nanos = _core.run_filters(names, self._settings, query, candidates, verdicts)
         for name, spent in zip(names, nanos, strict=True):
             with report.stage("filter", name) as stage:
                 pass
@@ -202,23 +211,6 @@ class Pipeline:
         for row in np.flatnonzero(~keep):
             reason = "filter_failed" if stage.error else stage_filter.reason
             verdicts.remove(int(row), name, reason, stage.error)
-
-    def _enforce_safety(
-        self,
-        names: list[str],
-        query: Query,
-        candidates: CandidateBatch,
-        verdicts: Verdicts,
-        report: Report,
-    ) -> None:
-        """A pipeline without the safety filters must still not serve an unknown viewer."""
-        unknown = [name for name in query.unknown() if name in REQUIRED_SAFETY]
-        if not unknown or {"social_graph", "muted_keywords"} <= set(names):
-            return
-        with report.stage("filter", "safety_known", len(candidates)):
-            for row in range(len(candidates)):
-                detail = f"{', '.join(unknown)} could not be looked up"
-                verdicts.remove(row, "safety_known", "safety_unknown", detail)
 
     def _score(
         self, query: Query, candidates: CandidateBatch, board: ScoreBoard, report: Report

@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from xfeed import _core
-from xfeed.actions import INDEX
+from xfeed.actions import ACTIONS, INDEX
 from xfeed.errors import ConfigError
 
 NO_OVERRIDES: Final[Mapping[str, float]] = MappingProxyType({})
@@ -129,8 +129,20 @@ class Preset(BaseModel):
                     code="bad_weight",
                     hint="give a finite number",
                 )
+            positive = ACTIONS[INDEX[action]].sign == "positive"
+            if weight and (weight > 0) != positive:
+                raise ConfigError(
+                    f"the weight of `{action}` is `{weight}`",
+                    code="bad_weight",
+                    hint=f"`{action}` is {'positive' if positive else 'negative'}: give 0 or a "
+                    f"{'positive' if positive else 'negative'} number",
+                )
         merged = {**self.weights, **overrides}
         return np.array([merged[action] for action in INDEX], dtype=np.float64)
+
+    def digest_with(self, overrides: Mapping[str, float] = NO_OVERRIDES) -> str:
+        """Returns the hash of these parameters with `overrides` in force."""
+        return self.model_copy(update={"weights": {**self.weights, **overrides}}).digest
 
     def weighted_sum(self, overrides: Mapping[str, float] = NO_OVERRIDES) -> _core.WeightedSum:
         """Returns the scorer that these parameters describe.

@@ -2,7 +2,8 @@
 //!
 //! Integers stand for themselves. Strings are hashed into the upper half of the range, so an id is
 //! the same in every data directory and whatever the order of arrival; hash embeddings rely on it.
-//! [`Names`] remembers the spelling, and would notice two spellings with one hash.
+//! [`Names`] remembers the spelling. Two strings with one hash would be taken for one id; with 63 bits
+//! that needs billions of ids, or somebody who searches for it.
 
 use std::hash::Hasher;
 

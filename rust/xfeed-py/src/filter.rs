@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use xfeed_core::registry::{FILTERS, build_filter};
-use xfeed_core::stage::FilterSettings;
+use xfeed_core::stage;
 use xfeed_core::verdict::{self, REASONS, Reason};
 use xfeed_core::{Error, ErrorKind};
 
@@ -90,6 +90,26 @@ impl Verdicts {
     }
 }
 
+/// Settings of all built-in filters.
+#[pyclass(frozen, module = "xfeed._core")]
+pub(crate) struct FilterSettings {
+    inner: stage::FilterSettings,
+}
+
+#[pymethods]
+impl FilterSettings {
+    #[new]
+    #[pyo3(signature = (*, max_age_ms, removing_labels))]
+    fn new(max_age_ms: u64, removing_labels: Vec<String>) -> Self {
+        Self {
+            inner: stage::FilterSettings {
+                max_age_ms,
+                removing_labels,
+            },
+        }
+    }
+}
+
 /// Runs built-in filters in order, in one call without the interpreter lock. Returns the
 /// nanoseconds that each took.
 #[pyfunction]
@@ -100,16 +120,11 @@ impl Verdicts {
 pub(crate) fn run_filters(
     py: Python<'_>,
     names: Vec<String>,
-    max_age_ms: u64,
-    removing_labels: Vec<String>,
+    settings: &FilterSettings,
     query: &Query,
     batch: &CandidateBatch,
     verdicts: &Verdicts,
 ) -> PyResult<Vec<u64>> {
-    let settings = FilterSettings {
-        max_age_ms,
-        removing_labels,
-    };
     crate::detach::detached(py, || {
         let query = query.inner.read();
         let batch = batch.inner.read();
@@ -125,7 +140,7 @@ pub(crate) fn run_filters(
         names
             .iter()
             .map(|name| {
-                let filter = build_filter(name, &settings)?;
+                let filter = build_filter(name, &settings.inner)?;
                 let start = Instant::now();
                 filter.apply(&query, &batch, &mut verdicts);
                 Ok(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))

@@ -27,7 +27,7 @@ mod _core {
         EventBatch, decode_events, event_schema, id_of_text, media_kinds, model_key, post_kinds,
     };
     #[pymodule_export]
-    use crate::filter::{Verdicts, filters, reasons, run_filters};
+    use crate::filter::{FilterSettings, Verdicts, filters, reasons, run_filters};
     #[pymodule_export]
     use crate::query::Query;
     #[pymodule_export]

@@ -30,8 +30,8 @@ class _Index(NamedTuple):
 class Retrieval:
     """Searches all live originals exactly: the largest dot products with the viewer's vector.
 
-    The vectors are kept between requests; when posts come or go, those of unchanged posts are
-    carried over, so a new post is found by the next request and a deleted one is not.
+    The vectors are kept between requests and made anew when posts come, go or change, so a new post
+    is found by the next request and a deleted one is not.
     """
 
     name: ClassVar[str] = "retrieval"

@@ -58,7 +58,7 @@ pub(crate) fn batch(rows: Vec<(u64, Option<CoreData>)>) -> CandidateBatch {
     batch
 }
 
-/// Codes of the removals, `None` for kept rows.
+/// Codes of the removals, empty for kept rows.
 pub(crate) fn codes(filter: &dyn Filter, query: &Query, batch: &CandidateBatch) -> Vec<String> {
     let mut verdicts = Verdicts::new(batch.len());
     filter.apply(query, batch, &mut verdicts);
