@@ -1,7 +1,8 @@
 """Finds data that may be measured but not shipped.
 
 The environment variable `FEED_REFERENCE` names a directory with such data. Without it the tests
-that need it are skipped, except where `CI` is "true": there a silent skip would hide a broken set-up.
+that need it are skipped, except where `CI` is "true": there a silent skip would hide a broken
+set-up.
 """
 
 import os
