@@ -96,7 +96,7 @@ def show_page(console: Console, page: FeedResult) -> None:
         text = Text(f"{item.position:>3}. ", style="bold")
         text.append(f"{item.score:.3f}  ", style="cyan")
         text.append(f"{_author(item)}: ", style="green")
-        text.append(" ".join(item.text.split()) or f"({item.kind})", style="default")
+        text.append(" ".join(item.text.split()) or f"({item.kind} {item.post_id})", style="default")
         console.print(text, no_wrap=True, overflow="ellipsis")
         console.print(Text(f"            {reasons(item)}", style="dim"), soft_wrap=True)
     for problem in page.degraded:
