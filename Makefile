@@ -11,7 +11,7 @@ export FEED_REFERENCE ?= $(abspath $(wildcard ../shared))
 RUST_SOURCES := $(shell find rust benches/src -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-rust test-python stress lint bench conformance docs wheel clean
+.PHONY: help setup demo test test-rust test-python lint bench conformance docs wheel clean
 
 help: ## list the jobs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,9 +42,6 @@ test-rust:
 
 test-python: setup
 	$(BIN)/python -m pytest
-
-stress: setup ## long tests: crash loops, races
-	$(BIN)/python -m pytest -m slow --timeout 1200
 
 lint: setup ## rustfmt, clippy, ruff, mypy, import rules, stubs against the binary
 	cargo fmt --all --check

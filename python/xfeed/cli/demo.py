@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,11 +64,13 @@ def demo(
         examples = page.removed_examples()
     seconds = time.perf_counter() - start
     console.print(f"\ndone in {seconds:.0f} s. Try next:", highlight=False)
+    # `make demo` runs it from an environment that is not active.
+    program = "xfeed" if shutil.which("xfeed") else sys.argv[0]
     post = examples[-1].post_id if examples else page[-1].post_id
     for command in (
-        f"xfeed feed {page.viewer_id} --data {data} --why 3",
-        f"xfeed where {post} --viewer {page.viewer_id} --data {data}",
-        f"xfeed feed {page.viewer_id} --data {data} --set scoring.weights.reply=20",
+        f"{program} feed {page.viewer_id} --data {data} --why 3",
+        f"{program} where {post} --viewer {page.viewer_id} --data {data}",
+        f"{program} feed {page.viewer_id} --data {data} --set scoring.weights.reply=20",
     ):
         console.print(f"  {command}", highlight=False, soft_wrap=True)
     if as_json:
