@@ -63,6 +63,7 @@ docs: setup ## write the generated tables of the documentation anew
 	$(BIN)/python docs/generate.py
 
 wheel: $(VENV)/.tools ## one abi3 wheel in dist/
+	rm -f dist/*.whl
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 clean: ## remove everything that was built, installed or made
