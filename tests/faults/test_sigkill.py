@@ -23,23 +23,27 @@ WRITERS = f"""
 import os, sys
 from xfeed import Feed
 
+def say(*words):
+    # One write per line: a writer that is killed in a line leaves no half of it.
+    os.write(1, (" ".join(map(str, words)) + chr(10)).encode())
+
 def write(directory, path):
     with Feed.open(directory, config={{"ingest_batch_len": {BATCH_LEN}}}) as feed:
-        print("open", feed.log_offset, flush=True)
+        say("open", feed.log_offset)
         feed.ingest_files(
-            [path], on_ack=lambda report: print("ack", report.end_offset, flush=True)
+            [path], on_ack=lambda report: say("ack", report.end_offset)
         )
-    print("done", flush=True)
+    say("done")
 
 for job in sys.stdin:
     pid = os.fork()
     if pid == 0:
         write(*job.split())
         os._exit(0)
-    print("pid", pid, flush=True)
+    say("pid", pid)
     # The id stays taken until the other side is done with it and closes this line.
     ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    print("over", -ended.si_status if ended.si_code == os.CLD_KILLED else 0, flush=True)
+    say("over", -ended.si_status if ended.si_code == os.CLD_KILLED else 0)
     sys.stdin.readline()
     os.waitpid(pid, 0)
 """

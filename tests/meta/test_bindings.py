@@ -15,3 +15,8 @@ def test_every_class_is_frozen() -> None:
 def test_nothing_in_the_bindings_can_panic_on_purpose() -> None:
     doors = re.compile(r"\.unwrap\(\)|\.expect\(|panic!|unreachable!|todo!|unimplemented!")
     assert not [file.name for file in BINDINGS if doors.search(file.read_text())]
+
+
+def test_only_one_file_lets_go_of_the_interpreter_lock() -> None:
+    letting_go = [file.name for file in BINDINGS if ".detach(" in file.read_text()]
+    assert letting_go == ["detach.rs"]
