@@ -215,7 +215,15 @@ class WeightedSum:
 
 @final
 class World:
-    def __new__(cls, *, retention_ms: int, max_history_len: int) -> World: ...
+    def __new__(
+        cls,
+        *,
+        retention_ms: int,
+        max_history_len: int,
+        max_posts_per_timeline: int | None = None,
+        max_bytes: int | None = None,
+        hidden_authors: Sequence[int] | None = None,
+    ) -> World: ...
     def apply(self, batch: EventBatch, keep: Sequence[bool] | None = None) -> None: ...
     def digest(self) -> str: ...
     @property
@@ -238,6 +246,7 @@ class World:
         max_results: int,
         max_originals_per_author: int,
         max_secondary_per_author: int,
+        max_scan_per_author: int | None = None,
     ) -> npt.NDArray[np.uint64]: ...
     def popular(
         self, query: Query, *, oldest_ms: int, max_results: int

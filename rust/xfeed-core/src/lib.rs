@@ -11,6 +11,7 @@
 pub mod action;
 pub mod batch;
 pub mod clock;
+mod digest;
 pub mod embed;
 pub mod error;
 pub mod event;
@@ -21,6 +22,7 @@ pub mod query;
 pub mod registry;
 pub mod scorers;
 pub mod selectors;
+pub mod shared;
 pub mod stage;
 pub mod thunder;
 pub mod verdict;

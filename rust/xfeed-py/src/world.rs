@@ -8,7 +8,7 @@ use xfeed_core::Error;
 use xfeed_core::action::ACTIONS;
 use xfeed_core::batch::PostState;
 use xfeed_core::ids::Id;
-use xfeed_core::thunder::ReadLimits;
+use xfeed_core::thunder::{ReadLimits, StoreSettings};
 use xfeed_core::world::{self, InteractionColumns, PostColumns, WorldSettings};
 
 use crate::candidates::CandidateBatch;
@@ -84,11 +84,27 @@ fn interaction_dict<'py>(
 #[pymethods]
 impl World {
     #[new]
-    #[pyo3(signature = (*, retention_ms, max_history_len))]
-    fn new(retention_ms: u64, max_history_len: usize) -> Self {
+    #[pyo3(signature = (*, retention_ms, max_history_len, max_posts_per_timeline=None,
+        max_bytes=None, hidden_authors=None))]
+    fn new(
+        retention_ms: u64,
+        max_history_len: usize,
+        max_posts_per_timeline: Option<usize>,
+        max_bytes: Option<u64>,
+        hidden_authors: Option<Vec<u64>>,
+    ) -> Self {
         let settings = WorldSettings {
-            retention_ms,
             max_history_len,
+            posts: StoreSettings {
+                retention_ms,
+                max_posts_per_timeline: max_posts_per_timeline.unwrap_or(usize::MAX),
+                max_bytes: max_bytes.unwrap_or(u64::MAX),
+                hidden_authors: hidden_authors
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(Id)
+                    .collect(),
+            },
         };
         Self {
             inner: RwLock::new(world::World::new(settings)),
@@ -194,7 +210,8 @@ impl World {
     /// The newest posts of the accounts the viewer follows (uint64), newest first, without those
     /// known to be seen.
     #[pyo3(signature = (query, *, oldest_ms, max_results, max_originals_per_author,
-        max_secondary_per_author))]
+        max_secondary_per_author, max_scan_per_author=None))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn in_network<'py>(
         &self,
         py: Python<'py>,
@@ -203,11 +220,14 @@ impl World {
         max_results: usize,
         max_originals_per_author: usize,
         max_secondary_per_author: usize,
+        max_scan_per_author: Option<usize>,
     ) -> Bound<'py, PyArray1<u64>> {
         let limits = ReadLimits {
             max_results,
             max_originals_per_author,
             max_secondary_per_author,
+            max_videos_per_author: 0,
+            max_scan_per_author: max_scan_per_author.unwrap_or(usize::MAX),
         };
         let ids: Vec<u64> = self.read(py, |world| {
             let found = world.in_network(&query.inner.read(), oldest_ms, limits);

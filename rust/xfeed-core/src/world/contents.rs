@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::clock::UnixMs;
+use crate::digest::Digest;
 use crate::ids::Id;
-use crate::world::digest::Digest;
 
 /// A value with the time it was set; an edit beats the post it edits at the same millisecond.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use hashbrown::HashMap;
 
 use crate::action::{ACTIONS, ActionSet, N_DISCRETE, Sign, idx};
+use crate::digest::Digest;
 use crate::ids::Id;
-use crate::world::digest::Digest;
 
 /// Counts of one post.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use hashbrown::{HashMap, HashSet};
 
 use crate::clock::UnixMs;
+use crate::digest::Digest;
 use crate::event::EdgeKind;
 use crate::ids::Id;
-use crate::world::digest::Digest;
 
 /// The last thing said about a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

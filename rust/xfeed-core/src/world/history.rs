@@ -4,9 +4,9 @@ use hashbrown::HashMap;
 
 use crate::action::{ActionSet, DWELLED_AT_SECS, idx};
 use crate::clock::UnixMs;
+use crate::digest::Digest;
 use crate::event::Action;
 use crate::ids::Id;
-use crate::world::digest::Digest;
 
 /// One post that a viewer saw (or acted on without an impression), with all they did to it.
 #[derive(Debug, Clone, PartialEq)]

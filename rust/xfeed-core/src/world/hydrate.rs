@@ -45,7 +45,7 @@ impl World {
             batch.core[row] = self
                 .posts
                 .get(*id)
-                .map(|record| self.core_data(query, record));
+                .map(|record| self.core_data(query, &record));
         }
     }
 
@@ -105,7 +105,7 @@ impl World {
         const MAX_RELATED: usize = 64;
         let mut related: Vec<RelatedPost> = Vec::new();
         let mut met: HashSet<Id> = HashSet::from([record.id]);
-        let mut queue = VecDeque::from([(record, true)]);
+        let mut queue = VecDeque::from([(*record, true)]);
         while let Some((from, is_shown)) = queue.pop_front() {
             let shown = |other: Option<Related>| other.filter(|_| is_shown);
             let edges = [

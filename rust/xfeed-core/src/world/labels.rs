@@ -5,9 +5,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::clock::UnixMs;
+use crate::digest::Digest;
 use crate::event::Target;
 use crate::ids::Id;
-use crate::world::digest::Digest;
 use crate::world::said::Said;
 
 /// All labels.

@@ -8,7 +8,6 @@
 mod columns;
 mod contents;
 mod counters;
-mod digest;
 mod graph;
 mod history;
 mod hydrate;
@@ -24,23 +23,24 @@ use hashbrown::HashSet;
 
 use crate::action::{ActionSet, idx};
 use crate::clock::{UnixMs, before};
+use crate::digest::Digest;
 use crate::event::{Action, Body, EdgeKind, Event, Post, PostKind};
 use crate::ids::{Id, Names};
 use crate::query::Query;
-use crate::thunder::{PostStore, ReadLimits, Record};
+use crate::thunder::{Inserted, PostStore, ReadLimits, ReadRequest, Record, StoreSettings};
 use contents::{Change, Contents};
 use counters::Counters;
-use digest::Digest;
 use graph::Graph;
 use history::Histories;
 use labels::Labels;
 use people::People;
 
 /// How much is remembered; Python's config holds the defaults.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorldSettings {
-    /// Posts older than this, by the latest event's time, are forgotten.
-    pub retention_ms: u64,
+    /// Of posts. Everything else that is older than their retention, by the latest event's time, is
+    /// forgotten with them.
+    pub posts: StoreSettings,
     /// Rows kept of each viewer's history.
     pub max_history_len: usize,
 }
@@ -65,7 +65,6 @@ pub struct WorldCounts {
 /// The state.
 #[derive(Debug)]
 pub struct World {
-    settings: WorldSettings,
     names: Names,
     posts: PostStore,
     contents: Contents,
@@ -87,9 +86,8 @@ impl World {
     /// An empty world.
     pub fn new(settings: WorldSettings) -> Self {
         Self {
-            settings,
             names: Names::default(),
-            posts: PostStore::new(settings.retention_ms),
+            posts: PostStore::new(settings.posts.clone()),
             contents: Contents::default(),
             graph: Graph::default(),
             histories: Histories::new(settings.max_history_len),
@@ -172,7 +170,7 @@ impl World {
     }
 
     fn apply_post(&mut self, post: &Post, at_ms: UnixMs) {
-        let is_new = self.posts.insert(Record {
+        let inserted = self.posts.insert(&Record {
             id: post.id,
             author: post.author,
             created_ms: at_ms,
@@ -184,7 +182,7 @@ impl World {
             repost_of: post.repost_of,
             quote_of: post.quote_of,
         });
-        if !is_new {
+        if !matches!(inserted, Inserted::Added | Inserted::AddedDeleted) {
             return; // The first create of an id stands, in the order of the log.
         }
         let change = Change {
@@ -232,7 +230,7 @@ impl World {
 
     /// Forgets posts older than the retention, seen from the latest event.
     fn trim(&mut self) {
-        let retention_ms = self.settings.retention_ms;
+        let retention_ms = self.posts.settings().retention_ms;
         let oldest = before(self.last_ms, retention_ms);
         let gone = self.posts.trim(self.last_ms);
         for post in gone.keys() {
@@ -256,34 +254,7 @@ impl World {
         self.trim();
         let mut digest = Digest::new();
         digest.i64(self.last_ms);
-        let (records, liveness) = self.posts.state();
-        digest.part("posts");
-        for (record, deleted) in records {
-            digest.id(record.id);
-            digest.id(record.author);
-            digest.i64(record.created_ms);
-            digest.text(record.kind.name());
-            digest.u64(u64::from(record.media_kind));
-            digest.u64(u64::from(record.media_duration_ms));
-            for related in [
-                record.reply_to,
-                record.root,
-                record.repost_of,
-                record.quote_of,
-            ] {
-                digest.option(related, |digest, related| {
-                    digest.id(related.post);
-                    digest.option(related.author, Digest::id);
-                });
-            }
-            digest.flag(deleted);
-        }
-        digest.part("liveness");
-        for (id, at_ms, deleted) in liveness {
-            digest.id(id);
-            digest.i64(at_ms);
-            digest.flag(deleted);
-        }
+        self.posts.digest_into(&mut digest);
         self.contents.digest(&mut digest);
         self.graph.digest(&mut digest);
         self.histories.digest(&mut digest);
@@ -316,7 +287,7 @@ impl World {
         WorldCounts {
             events: self.events,
             posts: self.posts.len(),
-            conflicting_posts: self.posts.conflicts(),
+            conflicting_posts: self.posts.counts().conflicts,
             follows,
             blocks,
             mutes,
@@ -326,12 +297,22 @@ impl World {
     }
 
     /// The newest posts of the accounts the viewer follows, without those known to be seen; see
-    /// [`PostStore::newest_of`].
+    /// [`PostStore::newest`].
     pub fn in_network(&self, query: &Query, oldest_ms: UnixMs, limits: ReadLimits) -> Vec<Id> {
         let nothing = HashSet::new();
-        let excluded = query.seen.known().unwrap_or(&nothing);
-        self.posts
-            .newest_of(query.viewer, &query.following, excluded, oldest_ms, limits)
+        let following: Vec<Id> = query.following.iter().copied().collect();
+        let request = ReadRequest {
+            viewer: Some(query.viewer),
+            following: &following,
+            excluded: query.seen.known().unwrap_or(&nothing),
+            oldest_ms,
+            newest_ms: query.now_ms,
+            videos_only: false,
+            limits,
+            start: 0,
+            expired: None,
+        };
+        self.posts.newest(&request).posts
     }
 
     /// The posts with most engagements, not older than `oldest_ms` and not made after the request;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 
 use crate::clock::UnixMs;
+use crate::digest::Digest;
 use crate::event::Profile;
 use crate::ids::Id;
 use crate::keywords::canonical;
 use crate::query::MutedWords;
-use crate::world::digest::Digest;
 use crate::world::said::Said;
 
 /// Profiles and muted words of everybody.

@@ -1,7 +1,7 @@
 //! The last thing said about something that may expire: a label, a muted word.
 
 use crate::clock::UnixMs;
-use crate::world::digest::Digest;
+use crate::digest::Digest;
 
 /// A statement. The larger one holds: the later; at the same millisecond "on" beats "off" and the
 /// later expiry the earlier one. `None` never expires.

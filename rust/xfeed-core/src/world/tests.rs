@@ -4,7 +4,12 @@ use super::*;
 use crate::event::decode;
 
 const SETTINGS: WorldSettings = WorldSettings {
-    retention_ms: 1_000_000,
+    posts: StoreSettings {
+        retention_ms: 1_000_000,
+        max_posts_per_timeline: 5000,
+        max_bytes: u64::MAX,
+        hidden_authors: Vec::new(),
+    },
     max_history_len: 100,
 };
 

@@ -5,48 +5,48 @@ use sha2::{Digest as _, Sha256};
 use crate::ids::Id;
 
 /// Collects values in a fixed order.
-pub(super) struct Digest(Sha256);
+pub(crate) struct Digest(Sha256);
 
 impl Digest {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Sha256::new())
     }
 
     /// Starts a part, so that values of one cannot be taken for values of the next.
-    pub(super) fn part(&mut self, name: &str) {
+    pub(crate) fn part(&mut self, name: &str) {
         self.text(name);
     }
 
-    pub(super) fn u64(&mut self, value: u64) {
+    pub(crate) fn u64(&mut self, value: u64) {
         self.0.update(value.to_le_bytes());
     }
 
-    pub(super) fn i64(&mut self, value: i64) {
+    pub(crate) fn i64(&mut self, value: i64) {
         self.0.update(value.to_le_bytes());
     }
 
-    pub(super) fn flag(&mut self, value: bool) {
+    pub(crate) fn flag(&mut self, value: bool) {
         self.0.update([u8::from(value)]);
     }
 
-    pub(super) fn id(&mut self, id: Id) {
+    pub(crate) fn id(&mut self, id: Id) {
         self.u64(id.0);
     }
 
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.u64(text.len() as u64);
         self.0.update(text.as_bytes());
     }
 
     /// An optional value: its presence, then the value.
-    pub(super) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+    pub(crate) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         self.flag(value.is_some());
         if let Some(value) = value {
             write(self, value);
         }
     }
 
-    pub(super) fn hex(self) -> String {
+    pub(crate) fn hex(self) -> String {
         use std::fmt::Write as _;
         self.0
             .finalize()
