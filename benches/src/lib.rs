@@ -1,2 +1,8 @@
-//! The Rust side of the benches. The workloads are Python's (`benches/python/workload.py`) until a bench
-//! needs them here.
+//! The Rust side of the benches: a workload that Python makes as well, number for number, the
+//! published layout to compare the store with, and how both are timed.
+
+pub mod published;
+pub mod redis;
+pub mod sides;
+pub mod timing;
+pub mod workload;

@@ -21,6 +21,7 @@ from xfeed.errors import (
     BundleError,
     ConfigError,
     EventError,
+    RateLimitError,
     ShapeError,
     StoreError,
     XfeedError,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         SideEffect,
         Source,
     )
+    from xfeed.store import PostStore
 
     __version__ = _version()
 
@@ -56,6 +58,7 @@ _HOMES = {
     "Filter": ("xfeed.mixer.stages", "Filter"),
     "Hydrator": ("xfeed.mixer.stages", "Hydrator"),
     "Pipeline": ("xfeed.mixer.runner", "Pipeline"),
+    "PostStore": ("xfeed.store", "PostStore"),
     "Query": ("xfeed._core", "Query"),
     "QueryHydrator": ("xfeed.mixer.stages", "QueryHydrator"),
     "Scorer": ("xfeed.mixer.stages", "Scorer"),
@@ -77,8 +80,10 @@ __all__ = [
     "Filter",
     "Hydrator",
     "Pipeline",
+    "PostStore",
     "Query",
     "QueryHydrator",
+    "RateLimitError",
     "Scorer",
     "Selector",
     "ShapeError",

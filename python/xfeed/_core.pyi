@@ -1,6 +1,7 @@
 # The engine. Every function and class here is written in Rust (rust/xfeed-py).
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any, Literal, final
 
 import numpy as np
@@ -11,14 +12,19 @@ __all__ = [
     "EventBatch",
     "FilterSettings",
     "HashFamily",
+    "PostStore",
     "Query",
+    "RateLimiter",
+    "SnapshotFile",
     "Verdicts",
     "WeightedSum",
     "World",
     "actions",
     "author_diversity",
     "decode_events",
+    "decode_protobuf",
     "dwelled_at_secs",
+    "encode_protobuf",
     "event_schema",
     "filters",
     "gather_hashed",
@@ -28,9 +34,12 @@ __all__ = [
     "model_key",
     "out_of_network",
     "post_kinds",
+    "protobuf_schema",
     "reasons",
     "run_filters",
+    "snapshot_header",
     "top_k",
+    "verify_snapshot",
     "version",
 ]
 
@@ -42,7 +51,14 @@ def id_of_text(text: str) -> int: ...
 def model_key(id: int) -> int: ...
 def post_kinds() -> list[str]: ...
 def media_kinds() -> list[str]: ...
-def decode_events(lines: Sequence[bytes], now_ms: int | None = None) -> EventBatch: ...
+def decode_events(
+    lines: Sequence[bytes], now_ms: int | Sequence[int] | None = None
+) -> EventBatch: ...
+def decode_protobuf(
+    messages: Sequence[bytes], now_ms: int | Sequence[int] | None = None
+) -> EventBatch: ...
+def encode_protobuf(line: bytes) -> bytes: ...
+def protobuf_schema() -> str: ...
 def filters() -> list[tuple[str, str]]: ...
 def reasons() -> list[tuple[str, str]]: ...
 def run_filters(
@@ -52,6 +68,8 @@ def run_filters(
     batch: CandidateBatch,
     verdicts: Verdicts,
 ) -> list[int]: ...
+def snapshot_header(path: PathLike[str] | str) -> str: ...
+def verify_snapshot(path: PathLike[str] | str) -> str: ...
 def gather_rows(
     table: npt.NDArray[np.float32], rows: npt.NDArray[np.uint32], out: npt.NDArray[np.float32]
 ) -> None: ...
@@ -173,6 +191,11 @@ class CandidateBatch:
     def set_labels(self, row: int, labels: Sequence[str]) -> None: ...
 
 @final
+class SnapshotFile:
+    def header(self) -> str: ...
+    def sync(self) -> None: ...
+
+@final
 class Verdicts:
     def __new__(cls, rows: int) -> Verdicts: ...
     def __len__(self) -> int: ...
@@ -224,6 +247,19 @@ class World:
         max_bytes: int | None = None,
         hidden_authors: Sequence[int] | None = None,
     ) -> World: ...
+    @staticmethod
+    def load(
+        path: PathLike[str] | str,
+        *,
+        retention_ms: int,
+        max_history_len: int,
+        max_posts_per_timeline: int | None = None,
+        max_bytes: int | None = None,
+        hidden_authors: Sequence[int] | None = None,
+    ) -> World: ...
+    def capture(
+        self, path: PathLike[str] | str, source: str, offsets: Mapping[str, int]
+    ) -> SnapshotFile: ...
     def apply(self, batch: EventBatch, keep: Sequence[bool] | None = None) -> None: ...
     def digest(self) -> str: ...
     @property
@@ -265,3 +301,62 @@ class World:
     def interactions(
         self,
     ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]: ...
+
+@final
+class PostStore:
+    def __new__(
+        cls,
+        *,
+        retention_ms: int,
+        max_posts_per_timeline: int,
+        max_bytes: int,
+        hidden_authors: Sequence[int],
+    ) -> PostStore: ...
+    def __len__(self) -> int: ...
+    def insert_many(
+        self, columns: Mapping[str, Any], *, now_ms: int | None, max_future_ms: int
+    ) -> tuple[dict[str, int], npt.NDArray[np.int64], list[str], list[str]]: ...
+    def insert_json(
+        self, lines: Sequence[bytes], *, now_ms: int | None, max_future_ms: int
+    ) -> tuple[dict[str, int], npt.NDArray[np.int64], list[str], list[str]]: ...
+    def insert_protobuf(
+        self, messages: Sequence[bytes], *, now_ms: int | None, max_future_ms: int
+    ) -> tuple[dict[str, int], npt.NDArray[np.int64], list[str], list[str]]: ...
+    def insert_delimited(
+        self, buffer: bytes, *, now_ms: int | None, max_future_ms: int
+    ) -> tuple[dict[str, int], npt.NDArray[np.int64], list[str], list[str]]: ...
+    def set_deleted(
+        self, post_id: npt.NDArray[np.uint64], at_ms: npt.NDArray[np.int64], deleted: bool
+    ) -> None: ...
+    def newest(
+        self,
+        following: npt.NDArray[np.uint64],
+        *,
+        viewer: int | None,
+        excluded: npt.NDArray[np.uint64] | None,
+        now_ms: int,
+        videos_only: bool,
+        max_results: int,
+        max_originals_per_author: int,
+        max_secondary_per_author: int,
+        max_videos_per_author: int,
+        max_scan_per_author: int,
+        deadline_ms: int | None,
+        seed: int,
+    ) -> dict[str, Any]: ...
+    def get(self, post_id: int) -> dict[str, Any] | None: ...
+    def post_ids(self) -> npt.NDArray[np.uint64]: ...
+    def was_deleted(self, post_id: int) -> bool: ...
+    def counts(self) -> dict[str, int]: ...
+    @property
+    def used_bytes(self) -> int: ...
+    @property
+    def newest_ms(self) -> int: ...
+    def digest(self) -> str: ...
+    def clear(self) -> None: ...
+    def trim(self, now_ms: int) -> int: ...
+
+@final
+class RateLimiter:
+    def __new__(cls, *, per_second: int, max_clients: int) -> RateLimiter: ...
+    def check(self, client: str, now_ns: int) -> int | None: ...

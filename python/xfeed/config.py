@@ -57,11 +57,95 @@ class ThunderConfig(_Section):
     )
 
 
+class StoreConfig(ThunderConfig):
+    """`xfeed.PostStore`, the post store alone. What `ThunderConfig` has is meant in the same way."""
+
+    max_posts_per_timeline: Positive = Field(
+        5_000,
+        description="most posts of one author, originals and quotes apart from replies and reposts;"
+        " the oldest go (X: MAX_POSTING_LIST_SIZE)",
+    )
+    max_bytes: Annotated[int, Field(ge=2**20)] | None = Field(
+        None, description="most bytes of memory; the oldest posts go; no limit when left out"
+    )
+    hidden_authors: tuple[Annotated[int, Field(ge=0, lt=2**64)], ...] = Field(
+        (), description="accounts that nobody is shown, whoever follows them"
+    )
+    max_scan_per_author: Positive = Field(
+        500,
+        description="replies and reposts of one author that a request looks at"
+        " (X: MAX_TINY_POSTS_PER_USER_SCAN)",
+    )
+    max_videos: Positive = Field(
+        600, description="most posts of a request for videos (X: MAX_VIDEOS_TO_RETURN)"
+    )
+    max_videos_per_author: Positive = Field(
+        100,
+        description="newest videos per author in a request for videos"
+        " (X: MAX_VIDEO_POSTS_PER_AUTHOR)",
+    )
+    max_future_ms: Annotated[int, Field(ge=0, le=MAX_SECS * 1000)] = Field(
+        300_000, description="how far ahead of `now_ms` a post may be: clocks of senders differ"
+    )
+    qps_limit: Annotated[int, Field(ge=0, le=10**9)] = Field(
+        0,
+        description="requests of one client in a second, and at once; 0 is no limit"
+        " (X: qps_limit 8000, for all clients together)",
+    )
+
+
 class WorldConfig(_Section):
     """What else is remembered."""
 
     max_history_len: Positive = Field(
         1_024, description="newest interactions kept of each viewer (X: max sequence length)"
+    )
+
+
+class SnapshotConfig(_Section):
+    """Snapshots of the state, so that a start need not fold the whole log."""
+
+    every_events: Annotated[int, Field(ge=0, le=2**53)] = Field(
+        1_000_000,
+        description="events after which a snapshot is made; a clean close makes one after a tenth"
+        " of them; 0: only `xfeed snapshot create` makes any",
+    )
+
+
+class KafkaConfig(_Section):
+    """`xfeed ingest --from kafka://…`."""
+
+    group: Annotated[str, Field(min_length=1, max_length=255)] = Field(
+        "xfeed", description="name under which offsets are committed, for lag dashboards only"
+    )
+    flush_ms: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        50, description="longest wait of an event for others to be applied with"
+    )
+    max_pending_bytes: Annotated[int, Field(ge=2**16, le=2**31)] = Field(
+        67_108_864,
+        description="bytes that were read and wait to be applied; beyond this, reading pauses",
+    )
+    snapshot_secs: Secs = Field(60, description="a snapshot is made after this long at the latest")
+    snapshot_events: Positive = Field(
+        1_000_000, description="a snapshot is made after so many records at the latest"
+    )
+    on_lost: Literal["stop", "rebuild"] = Field(
+        "stop",
+        description="when events that are needed are no longer in the topic, or it is another"
+        " topic of the same name: `stop` with an error, or `rebuild` from what there is",
+    )
+    max_stale_secs: Secs = Field(
+        60, description="the state stays ready for so long without a word from the brokers"
+    )
+    check_secs: Secs = Field(
+        10, description="how often topics are looked at for new partitions and new identities"
+    )
+    connect_timeout_secs: Secs = Field(
+        30, description="with --until-caught-up: how long to wait for brokers and topics"
+    )
+    max_dead_letters_bytes: Annotated[int, Field(ge=2**20, le=2**40)] = Field(
+        67_108_864,
+        description="size at which the file of refused events is put aside; the one before it goes",
     )
 
 
@@ -207,6 +291,8 @@ class FeedConfig(_Section):
     )
     thunder: ThunderConfig = ThunderConfig()
     world: WorldConfig = WorldConfig()
+    snapshot: SnapshotConfig = SnapshotConfig()
+    kafka: KafkaConfig = KafkaConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
     popular: PopularConfig = PopularConfig()
     filters: FiltersConfig = FiltersConfig()
@@ -246,6 +332,21 @@ def load_config(
         return FeedConfig.model_validate(merged)
     except ValidationError as error:
         raise _explain(error) from None
+
+
+def store_config(settings: Mapping[str, Any]) -> StoreConfig:
+    """The settings of a post store that stands alone.
+
+    Args:
+        settings: those that differ from the defaults.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    try:
+        return StoreConfig.model_validate(dict(settings))
+    except ValidationError as error:
+        raise _explain(error, StoreConfig) from None
 
 
 def suggest(directory: Path, settings: Mapping[str, Any]) -> Path | None:
@@ -288,11 +389,11 @@ def describe(section: BaseModel, prefix: str = "") -> list[Row]:
     return rows
 
 
-def _explain(error: ValidationError) -> ConfigError:
+def _explain(error: ValidationError, model: type[BaseModel] = FeedConfig) -> ConfigError:
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(path, _paths(FeedConfig), n=1)
+        near = difflib.get_close_matches(path, _paths(model), n=1)
         hint = f"did you mean `{near[0]}`?" if near else "`xfeed config show` lists all settings"
         return ConfigError(f"there is no setting `{path}`", code="unknown_setting", hint=hint)
     return ConfigError(

@@ -34,5 +34,17 @@ class StoreError(XfeedError):
     """The data directory or the log cannot do what was asked."""
 
 
+class RateLimitError(XfeedError):
+    """A client asks more often than it may.
+
+    Attributes:
+        retry_after_secs: after so long its next request passes, if it asks nothing meanwhile.
+    """
+
+    def __init__(self, message: str, *, retry_after_secs: float, hint: str = "") -> None:
+        super().__init__(message, code="rate_limited", hint=hint)
+        self.retry_after_secs = retry_after_secs
+
+
 class BundleError(XfeedError):
     """A model bundle is damaged, of the wrong shape or not finite."""

@@ -21,7 +21,8 @@ from xfeed.mixer.page import make_page
 from xfeed.mixer.result import Receipt, Where
 from xfeed.models import ModelStore
 from xfeed.presets import load_preset
-from xfeed.replay import Fold
+from xfeed.replay import Fold, world_settings
+from xfeed.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from xfeed.log import EventLog
     from xfeed.phoenix.optimize import Progress
     from xfeed.phoenix.train import FitReport
+    from xfeed.replay import SnapshotState
+    from xfeed.snapshots import SnapshotInfo
+
+CLOSING_SHARE = 10
+"""A clean close makes a snapshot after this part of the events that would make one anyway."""
 
 MAX_NOW_MS = 253_402_300_799_999
 """End of the year 9999."""
@@ -61,11 +67,10 @@ class Feed:
         self._config = config
         self._preset = load_preset(config.scoring.preset)
         self._models = ModelStore(directory, config.threads)
-        self._world = _core.World(
-            retention_ms=config.thunder.retention_secs * 1_000,
-            max_history_len=config.world.max_history_len,
-        )
-        self._fold = Fold(log, self._world)
+        snapshots = SnapshotStore(directory, writable=log.writable)
+        self._fold = Fold(log, world_settings(config), snapshots)
+        self._world = self._fold.world
+        self._is_closed = False
         self._fit_lock = threading.Lock()
         self._pipeline_lock = threading.Lock()
         self._pipeline: Pipeline | None = None
@@ -82,7 +87,7 @@ class Feed:
         mode: Literal["write", "read"] = "write",
         config: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Opens a data directory and folds its log into memory.
+        """Opens a data directory: the newest good snapshot and what the log got since.
 
         Args:
             directory: made when it does not exist and `mode` is ``"write"``.
@@ -126,6 +131,26 @@ class Feed:
     def log_offset(self) -> int:
         """How many events of the log the state holds."""
         return self._fold.offset
+
+    @property
+    def snapshot_state(self) -> SnapshotState:
+        """How it stands with the snapshots: where the newest one is, and what went wrong."""
+        return self._fold.snapshot_state
+
+    def snapshot(self) -> SnapshotInfo:
+        """Makes a snapshot now; pages are made meanwhile.
+
+        Raises:
+            StoreError: when it cannot be made, or the feed is open for reading only. The snapshots
+                that were there stay.
+        """
+        if not self._can_write:
+            raise StoreError(
+                "the feed is open for reading only, and a snapshot is a file",
+                code="read_only",
+                hint='open the feed with mode="write"',
+            )
+        return self._fold.snapshot()
 
     @property
     def directory(self) -> Path:
@@ -193,13 +218,21 @@ class Feed:
     def _ingest_lines(
         self, lines: Iterable[RawLine], on_ack: Callable[[IngestReport], None] | None
     ) -> IngestReport:
+        every = self._config.snapshot.every_events
+
+        def acknowledged(report: IngestReport) -> None:
+            if on_ack is not None:
+                on_ack(report)
+            if every:
+                self._fold.snapshot_after(every)
+
         return ingest_module.ingest(
             lines,
             fold=self._fold,
             directory=self._directory,
             batch_len=self._config.ingest_batch_len,
             now_ms=system_now_ms(),
-            on_ack=on_ack,
+            on_ack=acknowledged,
         )
 
     def fit(self, *, progress: Callable[[Progress], None] | None = None) -> FitReport:
@@ -279,8 +312,19 @@ class Feed:
         )
 
     def close(self) -> None:
-        """Lets go of the log; a writer makes room for the next one."""
-        self._log.close()
+        """Lets go of the log; a writer makes room for the next one.
+
+        A writer first makes a snapshot if much has changed since the last.
+        """
+        if self._is_closed:
+            return
+        every = self._config.snapshot.every_events
+        try:
+            if self._can_write and every:
+                self._fold.snapshot_after(max(every // CLOSING_SHARE, 1))
+        finally:
+            self._is_closed = True
+            self._log.close()
 
     def __enter__(self) -> Self:
         return self
@@ -291,7 +335,12 @@ class Feed:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:
+            # What went wrong may be the disk; whoever waits for the error waits for nothing else.
+            self._is_closed = True
+            self._log.close()
 
     def __repr__(self) -> str:
         return f"Feed({str(self._directory)!r}, log_offset={self._fold.offset})"

@@ -124,7 +124,7 @@ def test_a_log_of_another_format_is_refused_and_left_alone(tmp_path: Path, mode:
     database.execute("PRAGMA user_version = 99")
     database.close()
     before = (tmp_path / "events.sqlite").read_bytes()
-    with pytest.raises(StoreError, match="format 99, this xfeed reads format 1") as caught:
+    with pytest.raises(StoreError, match="format 99, this xfeed reads format 2") as caught:
         Feed.open(tmp_path, mode=mode)  # type: ignore[arg-type]
     assert caught.value.code == "bad_log_format"
     assert (tmp_path / "events.sqlite").read_bytes() == before

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xfeed.cli import config, conformance, demo, doctor, feed, fit, ingest
+from xfeed.cli import config, conformance, demo, doctor, feed, fit, ingest, kafka, snapshot
 from xfeed.cli.common import handled
 
 app = typer.Typer(
@@ -19,6 +19,12 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Settings: what there is and what is in force.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+kafka_app = typer.Typer(help="Kafka topics as the log; see docs/kafka.md.", no_args_is_help=True)
+app.add_typer(kafka_app, name="kafka")
+snapshot_app = typer.Typer(
+    help="The state in files: made, listed, checked; see docs/snapshots.md.", no_args_is_help=True
+)
+app.add_typer(snapshot_app, name="snapshot")
 
 
 def _version(wanted: bool) -> None:
@@ -46,6 +52,10 @@ app.command("where")(handled(feed.where))
 app.command("conformance")(handled(conformance.conformance))
 app.command("doctor")(handled(doctor.doctor))
 config_app.command("show")(handled(config.show))
+snapshot_app.command("create")(handled(snapshot.create))
+snapshot_app.command("verify")(handled(snapshot.verify))
+snapshot_app.command("list")(handled(snapshot.list_snapshots))
+kafka_app.command("produce")(handled(kafka.produce))
 
 
 def main() -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from xfeed.feed import Feed
+
 MIN_FREE_BYTES = 1 << 30
 
 
@@ -84,6 +86,7 @@ def _directory(data: Path) -> Iterator[Finding]:
             counts = feed.counts()
             detail = ", ".join(f"{value:,} {name}" for name, value in counts.items())
             yield Finding("ok", "log", f"{feed.log_offset:,} events: {detail}")
+            yield _snapshots(feed)
             page = feed.for_you("doctor", limit=1)
             if feed.model_problem:
                 yield Finding("problem", "model", feed.model_problem)
@@ -95,3 +98,20 @@ def _directory(data: Path) -> Iterator[Finding]:
                 yield Finding("problem", "stage", problem)
     except XfeedError as error:
         yield Finding("problem", "data", str(error))
+
+
+def _snapshots(feed: Feed) -> Finding:
+    at = feed.snapshot_state
+    behind = feed.log_offset - at.offset
+    every = feed.config.snapshot.every_events
+    detail = f"the newest is {behind:,} events behind" if at.offset else "none yet"
+    if at.problem:
+        return Finding("warning", "snapshots", f"{detail}; {at.problem}")
+    if every and behind > 2 * every:
+        return Finding(
+            "warning",
+            "snapshots",
+            f"{detail}, one is due after {every:,}: the last ones failed (`xfeed snapshot create` "
+            "tells why), or events came before there were snapshots",
+        )
+    return Finding("ok", "snapshots", detail)

@@ -27,6 +27,12 @@ class EventLog(Protocol):
     def writable(self) -> bool:
         """Whether this process may append."""
 
+    def source(self, offset: int) -> str:
+        """Names the log up to `offset`: two logs with the same name hold the same events so far.
+
+        Empty when the log does not reach that far.
+        """
+
     def append(self, payloads: Sequence[bytes], event_ids: Sequence[str | None]) -> Appended:
         """Writes events in one batch; returns when they are durable.
 

@@ -7,26 +7,28 @@ second writer out. Readers need no lock.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
+import secrets
 import sqlite3
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-import filelock
-
 from xfeed.errors import StoreError
 from xfeed.log.base import Appended
+from xfeed.log.directory import lock_directory, refuse_kafka
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import filelock
+
 FILE_NAME = "events.sqlite"
-LOCK_NAME = "writer.lock"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Format 1 had no `meta`; a writer adds it."""
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS events (
@@ -35,6 +37,7 @@ CREATE TABLE IF NOT EXISTS events (
     payload BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS events_by_id ON events (event_id) WHERE event_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 PRAGMA user_version = {FORMAT_VERSION};
 """
 
@@ -57,7 +60,7 @@ class SqliteLog:
         self._mutex = threading.Lock()
         self._is_closed = False
         if mode == "write":
-            self._lock = _lock_directory(directory)
+            self._lock = lock_directory(directory)
         elif not self._path.exists():
             raise StoreError(
                 f"there is no log in `{directory}`",
@@ -65,9 +68,12 @@ class SqliteLog:
                 hint="ingest something first: `xfeed ingest FILE --data DIR`",
             )
         try:
+            if mode == "write":
+                refuse_kafka(directory)
             self._database = self._connect(mode)
             self._open(writable=mode == "write")
             self._end = self._read_end()
+            self._identity = self._read_identity()
         except sqlite3.DatabaseError as error:
             self._unlock()
             raise StoreError(
@@ -88,7 +94,7 @@ class SqliteLog:
     def _open(self, *, writable: bool) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         (foreign,) = self._database.execute(
-            "SELECT count(*) FROM sqlite_schema WHERE tbl_name != 'events'"
+            "SELECT count(*) FROM sqlite_schema WHERE tbl_name NOT IN ('events', 'meta')"
         ).fetchone()
         if foreign or (version == 0 and not writable):
             raise StoreError(
@@ -96,7 +102,7 @@ class SqliteLog:
                 code="bad_log",
                 hint="name another data directory",
             )
-        if version not in {0, FORMAT_VERSION}:
+        if not 0 <= version <= FORMAT_VERSION:
             raise StoreError(
                 f"`{self._path}` has format {version}, this xfeed reads format {FORMAT_VERSION}",
                 code="bad_log_format",
@@ -106,12 +112,43 @@ class SqliteLog:
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
             self._database.executescript(_SCHEMA)
+            # A log that is made anew in the same place must not be taken for the one before.
+            self._database.execute(
+                "INSERT INTO meta VALUES ('identity', ?) ON CONFLICT DO NOTHING",
+                (secrets.token_hex(16),),
+            )
         else:
             self._database.execute("PRAGMA query_only = ON")
 
     def _read_end(self) -> int:
         (last,) = self._database.execute("SELECT max(log_offset) FROM events").fetchone()
         return 0 if last is None else int(last) + 1
+
+    def _read_identity(self) -> str:
+        (n_tables,) = self._database.execute(
+            "SELECT count(*) FROM sqlite_schema WHERE name = 'meta'"
+        ).fetchone()
+        if not n_tables:
+            return ""
+        row = self._database.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()
+        return "" if row is None else str(row[0])
+
+    def source(self, offset: int) -> str:
+        """Names the log up to `offset`; see `EventLog.source`.
+
+        The last event is part of the name: a log that was restored from a copy and went on
+        otherwise has the same identity.
+        """
+        if not self._identity:
+            return ""
+        with self._mutex, self._guarded("an event could not be read from"):
+            row = self._database.execute(
+                "SELECT payload FROM events WHERE log_offset = ?", (offset - 1,)
+            ).fetchone()
+        if row is None and offset > 0:
+            return ""
+        last = hashlib.sha256(b"" if row is None else row[0]).hexdigest()[:32]
+        return f"sqlite:{self._identity}:{last}"
 
     @property
     def end_offset(self) -> int:
@@ -219,28 +256,3 @@ class SqliteLog:
     def _unlock(self) -> None:
         if self._lock is not None:
             self._lock.release()
-
-
-def _lock_directory(directory: Path) -> filelock.FileLock:
-    path = directory / LOCK_NAME
-    lock = filelock.FileLock(path, blocking=False, thread_local=False)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        holder = path.with_suffix(".pid")
-        pid = holder.read_text().strip() if holder.exists() else "unknown"
-        raise StoreError(
-            f"another process (pid {pid}) writes to `{directory}`",
-            code="locked",
-            hint='stop it, or open the feed with mode="read"',
-        ) from None
-    try:
-        path.with_suffix(".pid").write_text(f"{os.getpid()}\n")
-    except OSError as error:
-        lock.release()
-        raise StoreError(
-            f"`{directory}` cannot be written to: {error}",
-            code="io_failed",
-            hint="free disk space, or name a directory that you may write to",
-        ) from error
-    return lock

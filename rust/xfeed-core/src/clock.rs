@@ -10,7 +10,7 @@ pub fn age_ms(now: UnixMs, then: UnixMs) -> Option<u64> {
 
 /// The moment `duration_ms` before `now`, never before the smallest moment.
 pub fn before(now: UnixMs, duration_ms: u64) -> UnixMs {
-    now.saturating_sub(i64::try_from(duration_ms).unwrap_or(i64::MAX))
+    i64::try_from(i128::from(now) - i128::from(duration_ms)).unwrap_or(i64::MIN)
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! The state hash: equal states have equal hashes, whatever the order of arrival.
 
+use std::hash::Hasher as _;
+
 use sha2::{Digest as _, Sha256};
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::ids::Id;
 
@@ -46,6 +49,12 @@ impl Digest {
         }
     }
 
+    pub(crate) fn sum(&mut self, sum: &Sum) {
+        self.u64(sum.n);
+        self.u64(sum.high);
+        self.u64(sum.low);
+    }
+
     pub(crate) fn hex(self) -> String {
         use std::fmt::Write as _;
         self.0
@@ -55,5 +64,27 @@ impl Digest {
                 let _ = write!(hex, "{byte:02x}");
                 hex
             })
+    }
+}
+
+/// The hash of a set, in whatever order its members come: the sum of their hashes. It tells states
+/// apart that differ by accident; somebody who may choose the members can make two sets agree.
+#[derive(Debug, Default)]
+pub(crate) struct Sum {
+    n: u64,
+    high: u64,
+    low: u64,
+}
+
+impl Sum {
+    pub(crate) fn add(&mut self, member: &[u64]) {
+        let mut hasher = SipHasher13::new();
+        for word in member {
+            hasher.write(&word.to_le_bytes());
+        }
+        let hash = hasher.finish128();
+        self.n += 1;
+        self.high = self.high.wrapping_add(hash.h1);
+        self.low = self.low.wrapping_add(hash.h2);
     }
 }

@@ -14,6 +14,8 @@ pub enum ErrorKind {
     Config,
     /// An event or an id was refused at the border.
     Event,
+    /// A file cannot be read, written or believed.
+    Store,
 }
 
 /// An error with a stable code, a message for people and a hint for the next step.
@@ -63,5 +65,24 @@ impl Error {
     /// A setting that cannot be used.
     pub fn config(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(ErrorKind::Config, "bad_config", message, hint)
+    }
+
+    /// A file that cannot be used.
+    pub fn store(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Store, code, message, hint)
+    }
+}
+
+/// What a reader or writer failed with. One of ours that travelled inside comes out as it was.
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(ours) => ours,
+            Err(other) => Self::store(
+                "io_failed",
+                other.to_string(),
+                "free disk space or mend the disk and try again",
+            ),
+        }
     }
 }

@@ -102,6 +102,17 @@ impl Names {
             None => id.0.to_string(),
         }
     }
+
+    /// Every string id with its spelling, in order of id.
+    pub fn all(&self) -> Vec<(Id, &str)> {
+        let mut all: Vec<(Id, &str)> = self
+            .spelling
+            .iter()
+            .map(|(id, text)| (*id, &**text))
+            .collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         ErrorKind::Shape => "ShapeError",
         ErrorKind::Config => "ConfigError",
         ErrorKind::Event => "EventError",
+        ErrorKind::Store => "StoreError",
     };
     let named = PyDict::new(py);
     named.set_item("code", error.code)?;

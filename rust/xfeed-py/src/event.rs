@@ -2,10 +2,11 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use xfeed_core::event::{self, Event, PostKind, schema};
+use xfeed_core::Error;
+use xfeed_core::event::{self, Event, PostKind, Reject, schema};
 use xfeed_core::ids::Id;
 
-use crate::detach::unlocked;
+use crate::detach::detached;
 
 /// A refused line: `(position, code, field, value, message)`.
 type RejectRow = (usize, &'static str, String, String, String);
@@ -55,31 +56,61 @@ impl EventBatch {
     }
 }
 
+/// The clock that limits `at_ms`: one for all payloads, or one for each.
+#[derive(FromPyObject)]
+pub(crate) enum Clock {
+    One(i64),
+    Each(Vec<i64>),
+}
+
 /// Decodes JSON lines; refused ones are listed, never raised. `now_ms` limits `at_ms` (None trusts
 /// it, as when a log is replayed).
 #[pyfunction]
 #[pyo3(signature = (lines, now_ms=None))]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "pyo3 hands lists over by value"
-)]
 pub(crate) fn decode_events(
     py: Python<'_>,
     lines: Vec<Bound<'_, PyBytes>>,
-    now_ms: Option<i64>,
-) -> EventBatch {
-    let bytes: Vec<&[u8]> = lines
-        .iter()
-        .map(pyo3::types::PyBytesMethods::as_bytes)
-        .collect();
-    unlocked(py, || {
+    now_ms: Option<Clock>,
+) -> PyResult<EventBatch> {
+    decode_all(py, &lines, now_ms, event::decode)
+}
+
+/// Decodes protobuf messages, as `decode_events` does with JSON lines.
+#[pyfunction]
+#[pyo3(signature = (messages, now_ms=None))]
+pub(crate) fn decode_protobuf(
+    py: Python<'_>,
+    messages: Vec<Bound<'_, PyBytes>>,
+    now_ms: Option<Clock>,
+) -> PyResult<EventBatch> {
+    decode_all(py, &messages, now_ms, event::protobuf::decode)
+}
+
+fn decode_all(
+    py: Python<'_>,
+    payloads: &[Bound<'_, PyBytes>],
+    clock: Option<Clock>,
+    decode: impl Fn(&[u8], Option<i64>) -> Result<Event, Reject> + Sync,
+) -> PyResult<EventBatch> {
+    let bytes: Vec<&[u8]> = payloads.iter().map(PyBytesMethods::as_bytes).collect();
+    detached(py, || {
+        let n = bytes.len();
+        let (one, each) = match clock {
+            None => (None, Vec::new()),
+            Some(Clock::One(now)) => (Some(now), Vec::new()),
+            Some(Clock::Each(each)) if each.len() == n => (None, each),
+            Some(Clock::Each(each)) => {
+                let message = format!("`now_ms` has {} entries for {n} payloads", each.len());
+                return Err(Error::shape(message, "one clock for all, or one for each"));
+            }
+        };
         let mut batch = EventBatch {
             events: Vec::with_capacity(bytes.len()),
             positions: Vec::with_capacity(bytes.len()),
             rejects: Vec::new(),
         };
         for (position, line) in bytes.iter().enumerate() {
-            match event::decode(line, now_ms) {
+            match decode(line, each.get(position).copied().or(one)) {
                 Ok(event) => {
                     batch.events.push(event);
                     batch.positions.push(position);
@@ -93,8 +124,32 @@ pub(crate) fn decode_events(
                 )),
             }
         }
-        batch
+        Ok(batch)
     })
+}
+
+/// The protobuf message that says the same as a JSON line. Raises `EventError` for a line that is no
+/// valid event.
+#[pyfunction]
+pub(crate) fn encode_protobuf<'py>(
+    py: Python<'py>,
+    line: &Bound<'py, PyBytes>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    match event::protobuf::encode(line.as_bytes()) {
+        Ok(message) => Ok(PyBytes::new(py, &message)),
+        Err(reject) => Err(crate::error::to_py(xfeed_core::Error::new(
+            xfeed_core::ErrorKind::Event,
+            reject.code,
+            reject.message,
+            "",
+        ))),
+    }
+}
+
+/// The protobuf schema of events, for those who compile it.
+#[pyfunction]
+pub(crate) fn protobuf_schema() -> String {
+    event::protobuf::schema()
 }
 
 /// The schema: `(type, [(field, what it holds, required)])`, the common fields under `""`.

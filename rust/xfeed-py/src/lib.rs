@@ -10,6 +10,8 @@ mod event;
 mod filter;
 mod query;
 mod score;
+mod snapshot;
+mod store;
 mod world;
 
 use pyo3::prelude::*;
@@ -24,7 +26,8 @@ mod _core {
     use crate::embed::{HashFamily, gather_hashed, gather_rows};
     #[pymodule_export]
     use crate::event::{
-        EventBatch, decode_events, event_schema, id_of_text, media_kinds, model_key, post_kinds,
+        EventBatch, decode_events, decode_protobuf, encode_protobuf, event_schema, id_of_text,
+        media_kinds, model_key, post_kinds, protobuf_schema,
     };
     #[pymodule_export]
     use crate::filter::{FilterSettings, Verdicts, filters, reasons, run_filters};
@@ -32,6 +35,10 @@ mod _core {
     use crate::query::Query;
     #[pymodule_export]
     use crate::score::{WeightedSum, author_diversity, out_of_network, top_k};
+    #[pymodule_export]
+    use crate::snapshot::{SnapshotFile, snapshot_header, verify_snapshot};
+    #[pymodule_export]
+    use crate::store::{PostStore, RateLimiter};
     #[pymodule_export]
     use crate::world::World;
 

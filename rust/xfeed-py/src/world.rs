@@ -1,13 +1,16 @@
 //! The world: everything folded from the events.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, ToPyArray};
-use parking_lot::RwLock;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use xfeed_core::Error;
 use xfeed_core::action::ACTIONS;
 use xfeed_core::batch::PostState;
 use xfeed_core::ids::Id;
+use xfeed_core::shared::Shared;
 use xfeed_core::thunder::{ReadLimits, StoreSettings};
 use xfeed_core::world::{self, InteractionColumns, PostColumns, WorldSettings};
 
@@ -16,26 +19,41 @@ use crate::convert::slice1;
 use crate::detach::{detached, unlocked};
 use crate::event::EventBatch;
 use crate::query::Query;
+use crate::snapshot::{self, SnapshotFile};
+
+/// Most events between two moments in which waiting readers get in: well below a millisecond.
+const MAX_BATCH: usize = 256;
 
 /// Posts, people, histories: the fold of a log. Calls may come from several threads; a read waits
-/// for at most one batch of events.
+/// for a few hundred events at most, and goes on while a snapshot is written.
 #[pyclass(frozen, module = "xfeed._core")]
 pub(crate) struct World {
-    inner: RwLock<world::World>,
+    inner: Shared<world::World>,
 }
 
 impl World {
     fn read<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&world::World) -> T + Send) -> T {
         // Waiting for the lock must not hold the interpreter: its holder may be waiting for it.
-        unlocked(py, || work(&self.inner.read()))
+        unlocked(py, || self.inner.read(work))
     }
+}
 
-    fn write<T: Send>(
-        &self,
-        py: Python<'_>,
-        work: impl FnOnce(&mut world::World) -> T + Send,
-    ) -> T {
-        unlocked(py, || work(&mut self.inner.write()))
+fn settings(
+    retention_ms: u64,
+    max_history_len: usize,
+    max_posts_per_timeline: Option<usize>,
+    max_bytes: Option<u64>,
+    hidden_authors: Option<Vec<u64>>,
+) -> WorldSettings {
+    let hidden_authors = hidden_authors.unwrap_or_default();
+    WorldSettings {
+        max_history_len,
+        posts: StoreSettings {
+            retention_ms,
+            max_posts_per_timeline: max_posts_per_timeline.unwrap_or(usize::MAX),
+            max_bytes: max_bytes.unwrap_or(u64::MAX),
+            hidden_authors: hidden_authors.into_iter().map(Id).collect(),
+        },
     }
 }
 
@@ -93,22 +111,56 @@ impl World {
         max_bytes: Option<u64>,
         hidden_authors: Option<Vec<u64>>,
     ) -> Self {
-        let settings = WorldSettings {
+        let settings = settings(
+            retention_ms,
             max_history_len,
-            posts: StoreSettings {
-                retention_ms,
-                max_posts_per_timeline: max_posts_per_timeline.unwrap_or(usize::MAX),
-                max_bytes: max_bytes.unwrap_or(u64::MAX),
-                hidden_authors: hidden_authors
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(Id)
-                    .collect(),
-            },
-        };
+            max_posts_per_timeline,
+            max_bytes,
+            hidden_authors,
+        );
         Self {
-            inner: RwLock::new(world::World::new(settings)),
+            inner: Shared::new(world::World::new(settings)),
         }
+    }
+
+    /// The state of a snapshot that was made with the same settings.
+    #[staticmethod]
+    #[pyo3(signature = (path, *, retention_ms, max_history_len, max_posts_per_timeline=None,
+        max_bytes=None, hidden_authors=None))]
+    fn load(
+        py: Python<'_>,
+        path: PathBuf,
+        retention_ms: u64,
+        max_history_len: usize,
+        max_posts_per_timeline: Option<usize>,
+        max_bytes: Option<u64>,
+        hidden_authors: Option<Vec<u64>>,
+    ) -> PyResult<Self> {
+        let settings = settings(
+            retention_ms,
+            max_history_len,
+            max_posts_per_timeline,
+            max_bytes,
+            hidden_authors,
+        );
+        let (world, _) = detached(py, || snapshot::read(&path, Some(&settings)))?;
+        Ok(Self {
+            inner: Shared::new(world),
+        })
+    }
+
+    /// Writes the state to the new file `path`. Reads go on meanwhile, events wait.
+    fn capture(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        source: &str,
+        offsets: BTreeMap<String, u64>,
+    ) -> PyResult<SnapshotFile> {
+        detached(py, || {
+            self.inner
+                .freeze(|world| snapshot::write(world, path, source, offsets))
+        })
     }
 
     /// Applies the events of `batch` whose entry in `keep` is true (all when None).
@@ -122,19 +174,18 @@ impl World {
                 let message = format!("`keep` has {} entries for {n} events", keep.len());
                 return Err(Error::shape(message, "one entry per accepted event"));
             }
-            let mut world = self.inner.write();
-            for (i, event) in batch.events.iter().enumerate() {
-                if keep.as_ref().is_none_or(|keep| keep[i]) {
-                    world.apply(event);
-                }
-            }
+            let is_kept = |i: usize| keep.as_ref().is_none_or(|keep| keep[i]);
+            let events = batch.events.iter().enumerate();
+            let kept = events.filter(|(i, _)| is_kept(*i)).map(|(_, event)| event);
+            self.inner
+                .write_batches(kept, MAX_BATCH, world::World::apply);
             Ok(())
         })
     }
 
     /// Hash of the whole state, in hexadecimal: equal states have equal hashes.
     fn digest(&self, py: Python<'_>) -> String {
-        self.write(py, world::World::digest)
+        unlocked(py, || self.inner.write(world::World::digest))
     }
 
     /// Time of the latest event, in unix milliseconds; 0 when there is none.

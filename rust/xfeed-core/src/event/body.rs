@@ -1,15 +1,15 @@
 //! From checked fields to what happened: the rules that need more than one field.
 
-use serde_json::Value;
-
 use crate::action::{ACTIONS, Origin, idx};
 use crate::clock::UnixMs;
 use crate::event::fields::Checked;
 use crate::event::reject::{Reject, nearest};
-use crate::event::{Action, Body, EdgeKind, MEDIA_KINDS, Post, Profile, Related, Target};
+use crate::event::{
+    Action, Body, EdgeKind, MEDIA_KINDS, Post, Profile, Related, Target, has_duration,
+};
 use crate::ids::Id;
 
-impl Checked {
+impl Checked<'_> {
     fn surface(&self) -> u8 {
         self.int("surface")
             .and_then(|value| u8::try_from(value).ok())
@@ -58,20 +58,10 @@ impl Checked {
         &self,
         post: &'static str,
         author: &'static str,
-        own: Id,
         names: &mut Vec<(Id, String)>,
     ) -> Result<Option<Related>, Reject> {
         let author_id = self.id(author, names);
         match self.id(post, names) {
-            Some(id) if id == own => {
-                let message = "must be another post than `post_id`";
-                Err(Reject::field(
-                    "points_at_itself",
-                    post,
-                    &self.shown(post),
-                    message,
-                ))
-            }
             Some(id) => Ok(Some(Related {
                 post: id,
                 author: author_id,
@@ -85,17 +75,16 @@ impl Checked {
     }
 
     fn post(&self, names: &mut Vec<(Id, String)>) -> Result<Body, Reject> {
-        let id = self.need("post_id", names)?;
         let media = self.text("media_kind");
         let media_kind = media.as_deref().map_or(0, |media| {
             MEDIA_KINDS
                 .iter()
                 .position(|kind| *kind == media)
+                .and_then(|position| u8::try_from(position).ok())
                 .unwrap_or(0)
         });
         let duration = self.int("media_duration_ms");
-        if duration.is_some() && !matches!(media.as_deref(), Some("video" | "animation" | "audio"))
-        {
+        if duration.is_some() && !has_duration(media_kind) {
             let message = "goes with `media_kind` video, animation or audio only";
             let shown = self.shown("media_duration_ms");
             return Err(Reject::field(
@@ -105,36 +94,46 @@ impl Checked {
                 message,
             ));
         }
+        // An answer to somebody may come without the post that it answers.
+        let reply_to_author = if self.get("reply_to_id").is_none() {
+            self.id("reply_to_author_id", names)
+        } else {
+            None
+        };
+        let reply_to = match reply_to_author {
+            Some(_) => None,
+            None => self.related("reply_to_id", "reply_to_author_id", names)?,
+        };
         let post = Post {
-            id,
+            id: self.need("post_id", names)?,
             author: self.need("author_id", names)?,
             text: self.text("text").unwrap_or_default(),
             language: self.text("language"),
-            media_kind: u8::try_from(media_kind).unwrap_or(0),
+            media_kind,
             media_duration_ms: duration.and_then(|ms| u32::try_from(ms).ok()).unwrap_or(0),
             topics: self.texts("topics").unwrap_or_default(),
-            reply_to: self.related("reply_to_id", "reply_to_author_id", id, names)?,
-            root: self.related("root_id", "root_author_id", id, names)?,
-            repost_of: self.related("repost_of_id", "repost_of_author_id", id, names)?,
-            quote_of: self.related("quote_of_id", "quote_of_author_id", id, names)?,
+            reply_to,
+            reply_to_author,
+            root: self.related("root_id", "root_author_id", names)?,
+            repost_of: self.related("repost_of_id", "repost_of_author_id", names)?,
+            quote_of: self.related("quote_of_id", "quote_of_author_id", names)?,
+            nullcast: self.bool("nullcast").unwrap_or(false),
         };
-        if post.repost_of.is_some() && (post.reply_to.is_some() || post.quote_of.is_some()) {
-            let message = "cannot be a reply or a quote as well: leave those fields out";
-            let shown = self.shown("repost_of_id");
-            return Err(Reject::field(
-                "contradiction",
-                "repost_of_id",
-                &shown,
-                message,
-            ));
+        match post.fault() {
+            None => Ok(Body::Post(Box::new(post))),
+            Some(fault) if fault.code == "missing_field" => {
+                Err(Reject::missing(fault.field, fault.message))
+            }
+            Some(fault) => {
+                let shown = self.shown(fault.field);
+                Err(Reject::field(
+                    fault.code,
+                    fault.field,
+                    &shown,
+                    fault.message,
+                ))
+            }
         }
-        if post.root.is_some() && post.reply_to.is_none() {
-            return Err(Reject::missing(
-                "reply_to_id",
-                "a post with `root_id` is a reply",
-            ));
-        }
-        Ok(Body::Post(Box::new(post)))
     }
 
     fn edit(&self, names: &mut Vec<(Id, String)>) -> Result<Body, Reject> {
@@ -214,8 +213,10 @@ impl Checked {
             name: self.text("name"),
             language: self.text("language"),
             created_ms: self.int("created_at_ms"),
-            protected: self.get("protected").and_then(Value::as_bool),
-            follower_count: self.get("follower_count").and_then(Value::as_u64),
+            protected: self.bool("protected"),
+            follower_count: self
+                .int("follower_count")
+                .and_then(|count| u64::try_from(count).ok()),
         };
         Ok(Body::Profile {
             user: self.need("user_id", names)?,
@@ -249,7 +250,7 @@ impl Checked {
                 return Err(Reject::field("unknown_action", "action", &name, &message));
             }
         };
-        let seconds = self.get("seconds").and_then(Value::as_f64);
+        let seconds = self.number("seconds");
         let timed = ACTIONS[action].origin == Origin::SentWithSeconds;
         if timed && seconds.is_none() {
             return Err(Reject::missing("seconds", &format!("`{name}` needs it")));

@@ -1,16 +1,21 @@
-//! Everything the engine knows came in as an event: one JSON object, checked field by field.
+//! Everything the engine knows came in as an event: one JSON object or one protobuf message, checked
+//! field by field.
 //!
-//! [`schema`] is the table of types and fields, [`decode`] turns bytes into an [`Event`] or into a
-//! [`Reject`] that names the field, the value and what is allowed.
+//! [`schema`] is the table of types and fields, which both formats share. [`decode`] and
+//! [`protobuf::decode`] turn bytes into an [`Event`] or into a [`Reject`] that names the field, the
+//! value and what is allowed.
 
 mod body;
 mod decode;
 mod fields;
 mod json;
+mod post;
+pub mod protobuf;
 mod reject;
 pub mod schema;
 
 pub use decode::{MAX_SKEW_MS, decode};
+pub use post::{MEDIA_KINDS, MEDIA_VIDEO, Post, PostFault, PostKind, Related, has_duration};
 pub use reject::Reject;
 
 use crate::clock::UnixMs;
@@ -114,78 +119,6 @@ pub enum EdgeKind {
     Follow,
     Block,
     Mute,
-}
-
-/// Kind of a post.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum PostKind {
-    Original,
-    Reply,
-    Repost,
-    Quote,
-}
-
-impl PostKind {
-    /// Every kind; the position is the number in columns.
-    pub const ALL: [Self; 4] = [Self::Original, Self::Reply, Self::Repost, Self::Quote];
-
-    /// Name in answers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Original => "original",
-            Self::Reply => "reply",
-            Self::Repost => "repost",
-            Self::Quote => "quote",
-        }
-    }
-}
-
-/// Names of the kinds of media; the position is the number in columns, 0 is none.
-pub const MEDIA_KINDS: [&str; 5] = ["none", "photo", "video", "animation", "audio"];
-
-/// Position of `video` in [`MEDIA_KINDS`].
-pub const MEDIA_VIDEO: u8 = 2;
-
-/// A post that another one refers to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Related {
-    /// The post.
-    pub post: Id,
-    /// Its author, where the sender knew.
-    pub author: Option<Id>,
-}
-
-/// A new post.
-#[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "the fields are described in `schema`")]
-pub struct Post {
-    pub id: Id,
-    pub author: Id,
-    pub text: String,
-    pub language: Option<String>,
-    pub media_kind: u8,
-    pub media_duration_ms: u32,
-    pub topics: Vec<String>,
-    pub reply_to: Option<Related>,
-    pub root: Option<Related>,
-    pub repost_of: Option<Related>,
-    pub quote_of: Option<Related>,
-}
-
-impl Post {
-    /// A repost is nothing else; a reply may also quote.
-    pub fn kind(&self) -> PostKind {
-        if self.repost_of.is_some() {
-            PostKind::Repost
-        } else if self.reply_to.is_some() {
-            PostKind::Reply
-        } else if self.quote_of.is_some() {
-            PostKind::Quote
-        } else {
-            PostKind::Original
-        }
-    }
 }
 
 /// What is known about a person.

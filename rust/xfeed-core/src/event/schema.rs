@@ -1,4 +1,6 @@
-//! The table of event types and their fields. The decoder and the docs both read it.
+//! The table of event types and their fields. Both decoders and the docs read it.
+//!
+//! Positions are numbers in protobuf messages: new types and fields go to the end, and none goes.
 
 use crate::event::MEDIA_KINDS;
 
@@ -114,6 +116,7 @@ pub const EVENTS: &[EventSpec] = &[
             may("repost_of_author_id", Id),
             may("quote_of_id", Id),
             may("quote_of_author_id", Id),
+            may("nullcast", Bool),
         ],
     },
     EventSpec {

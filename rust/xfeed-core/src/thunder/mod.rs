@@ -1,89 +1,169 @@
 //! Thunder: the posts of the last days, in memory, answering "the newest posts of these accounts".
 //!
-//! Records lie in slots; each author has two timelines (originals and quotes; replies and reposts)
-//! that are always in time order, whatever the order of arrival. A read walks the ends of the
-//! followed timelines, keeps at most so many per author, and cuts to the newest; the order is total
-//! (created descending, id descending). A delete removes the post from its timeline at once and
-//! leaves a tombstone, so that a create that comes late stays deleted.
+//! Records lie in rows of 24 bytes (`rows`), the ids they point to in runs of words beside them
+//! (`links`). Each author has two timelines, originals and quotes, replies and reposts (`timeline`),
+//! that are always in time order, whatever the order of arrival. Ids lead to rows and authors through
+//! a sharded hash table of four bytes per id (`index`). A read (`read`) walks the ends of the followed
+//! timelines, keeps at most so many per author, and cuts to the newest; the order is total (created
+//! descending, id descending). A delete removes the post from its timeline at once and leaves a
+//! tombstone, so that a create that comes late stays deleted. What is too old, or too much for the
+//! memory, disappears for readers at once and is cleared away in small steps (`forget`).
+//!
+//! What a reply answers and a repost repeats is looked up when it is read, never stored with it: so
+//! nothing depends on which of the two came first, and deleting a post that was reposted a million
+//! times touches one row.
 
+mod authors;
+mod chunks;
+mod codec;
+pub mod columns;
+mod forget;
+mod index;
+pub mod intake;
+mod links;
+mod read;
+mod rows;
 mod timeline;
+mod tombstones;
 mod types;
 
 pub use types::{
     Found, Inserted, ReadLimits, ReadRequest, Record, StoreCounts, StoreSettings, TIME_END_MS,
 };
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
-use crate::clock::{UnixMs, before};
-use crate::event::PostKind;
+use crate::clock::UnixMs;
+use crate::digest::{Digest, Sum};
 use crate::ids::Id;
-use timeline::{Entry, Timelines};
+use authors::Authors;
+use forget::{Floors, Place};
+use index::Index;
+use rows::{Row, Rows, flag};
+use timeline::Entry;
+use tombstones::{Liveness, Tombstones};
 
-/// Whether a post was deleted, and when that was last said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Liveness {
-    at_ms: UnixMs,
-    deleted: bool,
-}
+/// Half of the range of a timeline's times lies before the first post.
+const HALF_RANGE_MS: UnixMs = 1 << 34;
+
+/// What the entry of a dead post takes at most: a block of its own.
+const DEAD_BYTES: usize = 64;
 
 /// The store.
 #[derive(Debug)]
 pub struct PostStore {
     settings: StoreSettings,
-    records: HashMap<Id, Record>,
-    liveness: HashMap<Id, Liveness>,
-    timelines: HashMap<Id, Timelines>,
-    /// Creates of a known id with another author or time; the first one stood.
-    counts: StoreCounts,
+    rows: Rows,
+    index: Index,
+    authors: Authors,
+    tombstones: Tombstones,
+    /// Deleted posts of an author's timeline, oldest first: they count for its cap.
+    dead: HashMap<(u32, bool), Vec<Entry>>,
+    /// What the times of the entries count from; set by the first post.
+    base_ms: Option<UnixMs>,
+    floors: Floors,
+    /// The time of the newest post there ever was.
+    newest_ms: UnixMs,
+    /// Allocated by timelines.
+    timeline_bytes: usize,
+    n_dead: u64,
+    /// Counts of what went.
+    gone: StoreCounts,
+    /// Posts that went, with their authors, where somebody asks for them.
+    gone_posts: Option<HashMap<Id, Id>>,
+    /// Words of the record that is being added; kept for its memory.
+    words: Vec<u64>,
 }
 
 impl PostStore {
-    /// An empty store that keeps posts for `retention_ms`.
+    /// An empty store.
     pub fn new(settings: StoreSettings) -> Self {
         Self {
+            floors: Floors::new(),
             settings,
-            records: HashMap::new(),
-            liveness: HashMap::new(),
-            timelines: HashMap::new(),
-            counts: StoreCounts::default(),
+            rows: Rows::default(),
+            index: Index::default(),
+            authors: Authors::default(),
+            tombstones: Tombstones::default(),
+            dead: HashMap::new(),
+            base_ms: None,
+            newest_ms: UnixMs::MIN,
+            timeline_bytes: 0,
+            n_dead: 0,
+            gone: StoreCounts::default(),
+            gone_posts: None,
+            words: Vec::new(),
         }
     }
 
-    /// Number of live and deleted records within the retention.
-    pub fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    /// Whether there is no record.
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
-    /// How much there is.
-    pub fn counts(&self) -> StoreCounts {
-        StoreCounts {
-            posts: self.live().len() as u64,
-            deleted: (self.records.len() - self.live().len()) as u64,
-            tombstones: self.liveness.len() as u64,
-            authors: self.timelines.len() as u64,
-            ..self.counts
-        }
-    }
-
-    /// Bytes.
-    pub fn used_bytes(&self) -> u64 {
-        0
-    }
-
-    /// As new.
-    pub fn clear(&mut self) {
-        *self = Self::new(self.settings.clone());
-    }
-
-    /// The settings.
+    /// The settings it was made with.
     pub fn settings(&self) -> &StoreSettings {
         &self.settings
+    }
+
+    /// Makes it as new: posts, tombstones and counts are gone.
+    pub fn clear(&mut self) {
+        let remembers = self.gone_posts.is_some();
+        *self = Self::new(self.settings.clone());
+        self.gone_posts = remembers.then(HashMap::new);
+    }
+
+    /// How much there is, and what went. Posts that are too old count until they are cleared away.
+    pub fn counts(&self) -> StoreCounts {
+        StoreCounts {
+            posts: self.rows.len() as u64 - self.n_dead,
+            deleted: self.n_dead,
+            tombstones: self.tombstones.len() as u64,
+            authors: self.authors.len() as u64,
+            ..self.gone
+        }
+    }
+
+    /// Bytes that the store has allocated.
+    pub fn used_bytes(&self) -> u64 {
+        (self.rows.bytes()
+            + self.index.bytes()
+            + self.authors.bytes()
+            + self.timeline_bytes
+            + self.tombstones.bytes()
+            + self.dead.allocation_size()
+            + self.n_dead as usize * DEAD_BYTES) as u64
+    }
+
+    fn find(&self, id: Id) -> Option<u32> {
+        self.index.find(id, |slot| self.rows.get(slot).id)
+    }
+
+    /// Slot and row of a post that is there, dead or not.
+    fn find_row(&self, id: Id) -> Option<(u32, &Row)> {
+        let slot = self.find(id)?;
+        let row = self.rows.get(slot);
+        (row.created_ms() >= self.floors.oldest_ms()).then_some((slot, row))
+    }
+
+    fn record_of(&self, row: &Row) -> Record {
+        let links = self.rows.unpack(row);
+        Record {
+            id: row.id,
+            author: self.authors.get(row.author).id,
+            created_ms: row.created_ms(),
+            kind: row.kind(),
+            media_kind: ((row.meta >> flag::MEDIA_SHIFT) & flag::MEDIA) as u8,
+            media_duration_ms: links.duration_ms,
+            reply_to: links.reply_to,
+            root: links.root,
+            repost_of: links.repost_of,
+            quote_of: links.quote_of,
+        }
+    }
+
+    fn entry(&self, created_ms: UnixMs, has_video: bool, slot: u32) -> Entry {
+        Entry::new(self.base_ms.unwrap_or(0), created_ms, has_video, slot)
+    }
+
+    fn entry_of(&self, slot: u32) -> Entry {
+        let row = self.rows.get(slot);
+        self.entry(row.created_ms(), self.record_of(row).has_video(), slot)
     }
 
     /// Adds a post. The first create of an id stands; a change is an edit, not a create.
@@ -91,262 +171,197 @@ impl PostStore {
         if !(0..TIME_END_MS).contains(&record.created_ms) {
             return Inserted::BadTime;
         }
-        if let Some(known) = self.records.get(&record.id) {
-            if known == record {
-                return Inserted::Known;
+        if let Some(slot) = self.find(record.id) {
+            if self.rows.get(slot).created_ms() >= self.floors.oldest_ms() {
+                if self.record_of(self.rows.get(slot)) == *record {
+                    return Inserted::Known;
+                }
+                self.gone.conflicts += 1;
+                return Inserted::Conflict;
             }
-            self.counts.conflicts += 1;
-            return Inserted::Conflict;
+            self.forget(slot);
         }
-        self.records.insert(record.id, *record);
-        if self.is_deleted(record.id) {
-            return Inserted::AddedDeleted;
-        }
-        self.list(record);
-        Inserted::Added
+        let mut words = std::mem::take(&mut self.words);
+        let meta = rows::pack(record, &mut words);
+        let inserted = self.insert_new(record, meta, &words);
+        self.words = words;
+        inserted
     }
 
-    fn list(&mut self, record: &Record) {
-        let entry = Entry {
-            created_ms: record.created_ms,
+    fn insert_new(&mut self, record: &Record, meta: u64, words: &[u64]) -> Inserted {
+        let place = Place {
             id: record.id,
+            author: record.author,
+            created_ms: record.created_ms,
+            is_secondary: record.is_secondary(),
+            n_links: words.len(),
         };
-        self.timelines
-            .entry(record.author)
-            .or_default()
-            .of_mut(record.kind)
-            .insert(entry);
+        if !self.make_room(&place) {
+            self.gone.over_budget += 1;
+            return Inserted::OverBudget;
+        }
+        self.newest_ms = self.newest_ms.max(record.created_ms);
+        let base_ms = *self
+            .base_ms
+            .get_or_insert(record.created_ms - HALF_RANGE_MS);
+        let author = self.authors.find_or_add(record.author);
+        if !self.make_way(author, record) {
+            self.drop_author_without_posts(author);
+            self.gone.over_cap += 1;
+            return Inserted::OverCap;
+        }
+        let Some(slot) = self.rows.add(record.id, meta, author, words) else {
+            self.gone.over_budget += 1;
+            return Inserted::OverBudget;
+        };
+        let rows = &self.rows;
+        self.index.insert(record.id, slot, |slot| rows.get(slot).id);
+        if let Some(gone) = &mut self.gone_posts {
+            gone.remove(&record.id); // It went as another post, and is back.
+        }
+        let entry = Entry::new(base_ms, record.created_ms, record.has_video(), slot);
+        if self.tombstones.is_deleted(record.id) {
+            self.bury(slot, entry);
+            Inserted::AddedDeleted
+        } else {
+            self.list(slot, entry);
+            Inserted::Added
+        }
     }
 
-    fn unlist(&mut self, record: &Record) {
-        let entry = Entry {
-            created_ms: record.created_ms,
-            id: record.id,
-        };
-        if let Some(timelines) = self.timelines.get_mut(&record.author) {
-            timelines.of_mut(record.kind).remove(entry);
-            if timelines.is_empty() {
-                self.timelines.remove(&record.author);
+    /// Puts a live post into its timeline.
+    fn list(&mut self, slot: u32, entry: Entry) {
+        let row = *self.rows.get(slot);
+        let timeline = self
+            .authors
+            .get_mut(row.author)
+            .timeline_mut(row.is_secondary());
+        let before = timeline.bytes();
+        timeline.insert(entry, &self.rows);
+        self.timeline_bytes = self.timeline_bytes + timeline.bytes() - before;
+    }
+
+    /// Takes a post out of its timeline.
+    fn unlist(&mut self, slot: u32, entry: Entry) {
+        let row = *self.rows.get(slot);
+        let timeline = self
+            .authors
+            .get_mut(row.author)
+            .timeline_mut(row.is_secondary());
+        let before = timeline.bytes();
+        timeline.remove(entry, &self.rows);
+        self.timeline_bytes = self.timeline_bytes + timeline.bytes() - before;
+    }
+
+    /// Marks a post as dead and remembers it for its author's cap.
+    fn bury(&mut self, slot: u32, entry: Entry) {
+        let row = self.rows.get_mut(slot);
+        row.meta |= flag::DEAD;
+        let key = (row.author, row.is_secondary());
+        let dead = self.dead.entry(key).or_default();
+        let rows = &self.rows;
+        let at = dead.partition_point(|other| other.cmp(entry, rows).is_lt());
+        dead.insert(at, entry);
+        self.n_dead += 1;
+    }
+
+    fn dig_up(&mut self, slot: u32) {
+        let row = self.rows.get_mut(slot);
+        row.meta &= !flag::DEAD;
+        let key = (row.author, row.is_secondary());
+        if let Some(dead) = self.dead.get_mut(&key) {
+            dead.retain(|entry| entry.slot() != slot);
+            if dead.is_empty() {
+                self.dead.remove(&key);
             }
         }
+        self.n_dead -= 1;
     }
 
     /// Deletes or undeletes a post, known or not; the later statement holds, and at the same
     /// millisecond the delete.
     pub fn set_deleted(&mut self, id: Id, at_ms: UnixMs, deleted: bool) {
-        let was_deleted = self.is_deleted(id);
-        if let Some(known) = self.liveness.get(&id) {
-            let stands = known.at_ms > at_ms || (known.at_ms == at_ms && known.deleted);
-            if stands {
-                return;
-            }
-        }
-        self.liveness.insert(id, Liveness { at_ms, deleted });
-        let is_deleted = self.is_deleted(id);
-        if was_deleted != is_deleted
-            && let Some(record) = self.records.get(&id).copied()
+        // Without room for the statement, the post is hidden by its age instead.
+        if !self.make_room_for_tombstone(id, at_ms)
+            || !self.tombstones.set(id, Liveness { at_ms, deleted })
         {
-            if is_deleted {
-                self.unlist(&record);
-            } else {
-                self.list(&record);
-            }
+            return;
         }
-    }
-
-    fn is_deleted(&self, id: Id) -> bool {
-        self.liveness.get(&id).is_some_and(|said| said.deleted)
+        let Some(slot) = self.find(id) else {
+            return;
+        };
+        let is_dead = self.rows.get(slot).is_dead();
+        if is_dead == deleted {
+            return;
+        }
+        let entry = self.entry_of(slot);
+        if deleted {
+            self.unlist(slot, entry);
+            self.bury(slot, entry);
+        } else {
+            self.dig_up(slot);
+            self.list(slot, entry);
+        }
     }
 
     /// The record of a post that is there and not deleted.
     pub fn get(&self, id: Id) -> Option<Record> {
-        self.record(id).filter(|_| !self.is_deleted(id))
+        let (_, row) = self.find_row(id)?;
+        (!row.is_dead()).then(|| self.record_of(row))
     }
 
     /// The record of a post, also of a deleted one.
     pub fn record(&self, id: Id) -> Option<Record> {
-        self.records.get(&id).copied()
+        self.find_row(id).map(|(_, row)| self.record_of(row))
     }
 
     /// Whether the store knows that the post was deleted.
     pub fn was_deleted(&self, id: Id) -> bool {
-        self.is_deleted(id)
+        self.tombstones.is_deleted(id)
     }
 
     /// The author of a post, also of a deleted one.
     pub fn author_of(&self, id: Id) -> Option<Id> {
-        self.records.get(&id).map(|record| record.author)
+        let (_, row) = self.find_row(id)?;
+        Some(self.authors.get(row.author).id)
+    }
+
+    /// Rows of posts that are there, dead or not, in no order.
+    fn present(&self) -> impl Iterator<Item = &Row> {
+        let oldest_ms = self.floors.oldest_ms();
+        self.rows
+            .iter()
+            .filter(move |row| row.created_ms() >= oldest_ms)
     }
 
     /// Every live record, in order of id.
     pub fn live(&self) -> Vec<Record> {
-        let mut live: Vec<Record> = self
-            .records
-            .values()
-            .copied()
-            .filter(|record| !self.is_deleted(record.id))
-            .collect();
+        let live = self.present().filter(|row| !row.is_dead());
+        let mut live: Vec<Record> = live.map(|row| self.record_of(row)).collect();
         live.sort_unstable_by_key(|record| record.id);
         live
     }
 
-    /// The newest posts.
-    pub fn newest(&self, request: &ReadRequest<'_>) -> Found {
-        let followed: HashSet<Id> = request.following.iter().copied().collect();
-        let posts = self.newest_of(
-            request.viewer.unwrap_or(Id(u64::MAX)),
-            &followed,
-            request.excluded,
-            request.oldest_ms,
-            request.limits,
-        );
-        Found {
-            posts,
-            authors: followed.len(),
-            authors_scanned: followed.len(),
-        }
-    }
-
-    fn newest_of(
-        &self,
-        viewer: Id,
-        followed: &HashSet<Id>,
-        excluded: &HashSet<Id>,
-        oldest_ms: UnixMs,
-        limits: ReadLimits,
-    ) -> Vec<Id> {
-        let wanted = |entry: &&Entry| !excluded.contains(&entry.id);
-        let timelines: Vec<&Timelines> = followed
-            .iter()
-            .filter_map(|author| self.timelines.get(author))
-            .collect();
-        let mut found: Vec<Entry> = Vec::new();
-        for own in &timelines {
-            let fresh = own
-                .originals
-                .newest_first()
-                .take_while(|e| e.created_ms >= oldest_ms);
-            found.extend(fresh.filter(wanted).take(limits.max_originals_per_author));
-        }
-        // Replies and reposts cost look-ups, so only those that can still get in are looked at.
-        keep_newest(&mut found, limits.max_results);
-        let full = found.len() == limits.max_results;
-        let worst = found.iter().min().copied().filter(|_| full);
-        for own in &timelines {
-            let fresh = own.secondary.newest_first().take_while(|entry| {
-                entry.created_ms >= oldest_ms && worst.is_none_or(|worst| **entry > worst)
-            });
-            found.extend(
-                fresh
-                    .filter(wanted)
-                    .filter(|entry| self.shows_secondary(entry.id, viewer, followed))
-                    .take(limits.max_secondary_per_author),
-            );
-        }
-        keep_newest(&mut found, limits.max_results);
-        found.sort_unstable_by(|a, b| b.cmp(a));
-        found.into_iter().map(|entry| entry.id).collect()
-    }
-
-    fn shows_secondary(&self, id: Id, viewer: Id, followed: &HashSet<Id>) -> bool {
-        let Some(record) = self.records.get(&id) else {
-            return false;
-        };
-        if let Some(source) = record.repost_of {
-            let author = self.author_of(source.post).or(source.author);
-            return author != Some(viewer) && !self.is_deleted(source.post);
-        }
-        let Some(reply_to) = record.reply_to else {
-            return true;
-        };
-        let Some(parent) = self.get(reply_to.post) else {
-            return false;
-        };
-        if matches!(parent.kind, PostKind::Original | PostKind::Quote) {
-            return true;
-        }
-        let root = record.root.map(|root| root.post);
-        root.is_some()
-            && parent.reply_to.map(|above| above.post) == root
-            && followed.contains(&reply_to.author.unwrap_or(parent.author))
-    }
-
-    /// Forgets what is older than the retention; returns the posts that went with their authors.
-    pub fn trim(&mut self, now: UnixMs) -> HashMap<Id, Id> {
-        let oldest_ms = before(now, self.settings.retention_ms);
-        let is_old = |record: &Record| record.created_ms < oldest_ms;
-        let gone: Vec<Record> = self
-            .records
-            .values()
-            .filter(|record| is_old(record))
-            .copied()
-            .collect();
-        for record in &gone {
-            self.unlist(record);
-            self.records.remove(&record.id);
-        }
-        let records = &self.records;
-        self.liveness
-            .retain(|id, said| said.at_ms >= oldest_ms || records.contains_key(id));
-        gone.into_iter()
-            .map(|record| (record.id, record.author))
-            .collect()
-    }
-
-    /// Hash of the state, in hexadecimal.
+    /// Hash of the state, in hexadecimal: equal states have equal hashes, whatever the order in
+    /// which they came about. Compare after a [`Self::trim`] to the same time.
     pub fn digest(&self) -> String {
-        let mut digest = crate::digest::Digest::new();
+        let mut digest = Digest::new();
         self.digest_into(&mut digest);
         digest.hex()
     }
 
-    /// Adds every record with whether it is deleted, and every tombstone, by id.
-    pub(crate) fn digest_into(&self, digest: &mut crate::digest::Digest) {
-        let mut records: Vec<&Record> = self.records.values().collect();
-        records.sort_unstable_by_key(|record| record.id);
+    pub(crate) fn digest_into(&self, digest: &mut Digest) {
+        let mut posts = Sum::default();
+        for row in self.present() {
+            posts.add(&self.record_of(row).words(row.is_dead()));
+        }
+        let mut tombstones = Sum::default();
+        for (id, said) in self.tombstones.iter() {
+            tombstones.add(&[id.0, said.at_ms.cast_unsigned(), u64::from(said.deleted)]);
+        }
         digest.part("posts");
-        for record in records {
-            record.digest_into(digest);
-            digest.flag(self.is_deleted(record.id));
-        }
-        let mut liveness: Vec<(Id, UnixMs, bool)> = self
-            .liveness
-            .iter()
-            .map(|(id, said)| (*id, said.at_ms, said.deleted))
-            .collect();
-        liveness.sort_unstable();
-        digest.part("liveness");
-        for (id, at_ms, deleted) in liveness {
-            digest.id(id);
-            digest.i64(at_ms);
-            digest.flag(deleted);
-        }
-    }
-
-    /// Writes.
-    ///
-    /// # Errors
-    /// When the writer fails.
-    pub fn encode(&self, out: &mut dyn std::io::Write) -> std::io::Result<()> {
-        out.write_all(&[])
-    }
-
-    /// Reads what [`Self::encode`] wrote.
-    ///
-    /// # Errors
-    /// When the bytes are not a store.
-    pub fn decode(_input: &mut dyn std::io::Read, settings: StoreSettings) -> crate::Result<Self> {
-        Ok(Self::new(settings))
+        digest.sum(&posts);
+        digest.part("tombstones");
+        digest.sum(&tombstones);
     }
 }
-
-/// Leaves the newest `n` entries, in no order.
-fn keep_newest(entries: &mut Vec<Entry>, n: usize) {
-    if entries.len() > n {
-        if n > 0 {
-            entries.select_nth_unstable_by(n - 1, |a, b| b.cmp(a));
-        }
-        entries.truncate(n);
-    }
-}
-

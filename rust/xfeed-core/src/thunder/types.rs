@@ -3,7 +3,6 @@
 use hashbrown::HashSet;
 
 use crate::clock::UnixMs;
-use crate::digest::Digest;
 use crate::event::{MEDIA_VIDEO, PostKind, Related};
 use crate::ids::Id;
 
@@ -44,19 +43,26 @@ impl Record {
         self.media_kind == MEDIA_VIDEO && self.media_duration_ms >= MIN_VIDEO_MS
     }
 
-    pub(super) fn digest_into(&self, digest: &mut Digest) {
-        digest.id(self.id);
-        digest.id(self.author);
-        digest.i64(self.created_ms);
-        digest.text(self.kind.name());
-        digest.u64(u64::from(self.media_kind));
-        digest.u64(u64::from(self.media_duration_ms));
-        for related in [self.reply_to, self.root, self.repost_of, self.quote_of] {
-            digest.option(related, |digest, related| {
-                digest.id(related.post);
-                digest.option(related.author, Digest::id);
-            });
+    /// Everything it says as numbers, for the state hash.
+    pub(super) fn words(&self, is_dead: bool) -> [u64; 13] {
+        let mut words = [0; 13];
+        words[0] = self.id.0;
+        words[1] = self.author.0;
+        words[2] = self.created_ms.cast_unsigned();
+        words[3] = self.kind as u64 | u64::from(self.media_kind) << 8 | u64::from(is_dead) << 16;
+        words[4] = u64::from(self.media_duration_ms);
+        let related = [self.reply_to, self.root, self.repost_of, self.quote_of];
+        for (i, related) in related.into_iter().enumerate() {
+            if let Some(related) = related {
+                words[3] |= 1 << (24 + i);
+                words[5 + 2 * i] = related.post.0;
+                if let Some(author) = related.author {
+                    words[3] |= 1 << (32 + i);
+                    words[6 + 2 * i] = author.0;
+                }
+            }
         }
+        words
     }
 
     /// Whether it lies in the timeline of replies and reposts.

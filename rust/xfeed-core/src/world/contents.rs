@@ -1,12 +1,15 @@
 //! What posts say: text, language and topics, each decided by the latest edit.
 
+use std::io;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use crate::clock::UnixMs;
 use crate::digest::Digest;
+use crate::error::Result;
 use crate::ids::Id;
+use crate::snapshot::{Decoder, Encoder};
 
 /// A value with the time it was set; an edit beats the post it edits at the same millisecond.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +26,32 @@ impl<T: Ord> Stamped<T> {
         if newer {
             *slot = Some(Self { stamp, value });
         }
+    }
+}
+
+impl<T> Stamped<T> {
+    fn encode(
+        slot: Option<&Self>,
+        out: &mut Encoder<'_>,
+        write: impl FnOnce(&mut Encoder<'_>, &T) -> io::Result<()>,
+    ) -> io::Result<()> {
+        out.option(slot, |out, stamped| {
+            out.ms(stamped.stamp.0)?;
+            out.flag(stamped.stamp.1)?;
+            write(out, &stamped.value)
+        })
+    }
+
+    fn decode(
+        input: &mut Decoder<'_>,
+        read: impl FnOnce(&mut Decoder<'_>) -> Result<T>,
+    ) -> Result<Option<Self>> {
+        input.option(|input| {
+            Ok(Self {
+                stamp: (input.ms()?, input.flag()?),
+                value: read(input)?,
+            })
+        })
     }
 }
 
@@ -99,6 +128,41 @@ impl Contents {
                     .as_ref()
                     .is_some_and(|topics| topics.stamp.0 >= oldest)
         });
+    }
+
+    pub(super) fn encode(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        let mut all: Vec<(&Id, &Content)> = self.0.iter().collect();
+        all.sort_unstable_by_key(|(post, _)| **post);
+        out.count(all.len())?;
+        for (post, content) in all {
+            out.id(*post)?;
+            Stamped::encode(content.text.as_ref(), out, |out, text| out.text(text))?;
+            Stamped::encode(content.language.as_ref(), out, |out, language| {
+                out.option(language.as_deref(), Encoder::text)
+            })?;
+            Stamped::encode(content.topics.as_ref(), out, |out, topics| {
+                out.count(topics.len())?;
+                topics.iter().try_for_each(|topic| out.text(topic))
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn decode(input: &mut Decoder<'_>) -> Result<Self> {
+        let mut all = HashMap::new();
+        let read = |input: &mut Decoder<'_>| {
+            let post = input.id()?;
+            let content = Content {
+                text: Stamped::decode(input, |input| Ok(Arc::from(input.text()?)))?,
+                language: Stamped::decode(input, |input| input.option(Decoder::text))?,
+                topics: Stamped::decode(input, |input| input.list(Decoder::text))?,
+            };
+            Ok((post, content))
+        };
+        input.entries(read, |post, content| {
+            all.insert(post, content);
+        })?;
+        Ok(Self(all))
     }
 
     pub(super) fn digest(&self, digest: &mut Digest) {

@@ -1,10 +1,14 @@
 //! How many viewers did what with each post.
 
+use std::io;
+
 use hashbrown::HashMap;
 
 use crate::action::{ACTIONS, ActionSet, N_DISCRETE, Sign, idx};
 use crate::digest::Digest;
+use crate::error::Result;
 use crate::ids::Id;
+use crate::snapshot::{Decoder, Encoder};
 
 /// Counts of one post.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,6 +55,40 @@ impl Counters {
 
     pub(super) fn forget(&mut self, post: Id) {
         self.0.remove(&post);
+    }
+
+    pub(super) fn encode(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        let mut all: Vec<(&Id, &Counts)> = self.0.iter().collect();
+        all.sort_unstable_by_key(|(post, _)| **post);
+        out.count(all.len())?;
+        for (post, counts) in all {
+            out.id(*post)?;
+            out.u64(counts.impressions)?;
+            for viewers in counts.viewers {
+                out.u64(u64::from(viewers))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn decode(input: &mut Decoder<'_>) -> Result<Self> {
+        let mut all = HashMap::new();
+        let read = |input: &mut Decoder<'_>| {
+            let post = input.id()?;
+            let mut counts = Counts {
+                impressions: input.u64()?,
+                ..Counts::default()
+            };
+            for viewers in &mut counts.viewers {
+                *viewers = u32::try_from(input.u64()?)
+                    .map_err(|_| Decoder::wrong("a count of viewers of more than 32 bits"))?;
+            }
+            Ok((post, counts))
+        };
+        input.entries(read, |post, counts| {
+            all.insert(post, counts);
+        })?;
+        Ok(Self(all))
     }
 
     /// Only of posts in the store: those of others come and go with the order of arrival.

@@ -1,11 +1,15 @@
 //! Who follows, blocks and mutes whom.
 
+use std::io;
+
 use hashbrown::{HashMap, HashSet};
 
 use crate::clock::UnixMs;
 use crate::digest::Digest;
+use crate::error::Result;
 use crate::event::EdgeKind;
 use crate::ids::Id;
+use crate::snapshot::{Decoder, Encoder};
 
 /// The last thing said about a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +53,49 @@ impl Relation {
             .get(&from)
             .and_then(|said| said.get(&to))
             .is_some_and(|edge| edge.on)
+    }
+
+    fn encode(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        let mut all: Vec<_> = self.said.iter().collect();
+        all.sort_unstable_by_key(|(from, _)| **from);
+        out.count(all.len())?;
+        for (from, said) in all {
+            let mut said: Vec<(Id, Edge)> = said.iter().map(|(to, edge)| (*to, *edge)).collect();
+            said.sort_unstable();
+            out.id(*from)?;
+            out.count(said.len())?;
+            for (to, edge) in said {
+                out.id(to)?;
+                out.ms(edge.at_ms)?;
+                out.flag(edge.on)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self> {
+        let mut relation = Self::default();
+        let reverse = &mut relation.reverse;
+        let read = |input: &mut Decoder<'_>| {
+            let from = input.id()?;
+            let mut said = HashMap::new();
+            let read = |input: &mut Decoder<'_>| {
+                let to = input.id()?;
+                let (at_ms, on) = (input.ms()?, input.flag()?);
+                Ok((to, Edge { at_ms, on }))
+            };
+            input.entries(read, |to, edge| {
+                said.insert(to, edge);
+                if edge.on {
+                    reverse.entry(to).or_default().insert(from);
+                }
+            })?;
+            Ok((from, said))
+        };
+        input.entries(read, |from, said| {
+            relation.said.insert(from, said);
+        })?;
+        Ok(relation)
     }
 
     fn digest(&self, digest: &mut Digest) {
@@ -117,6 +164,20 @@ impl Graph {
     pub(super) fn counts(&self) -> [usize; 3] {
         [&self.follow, &self.block, &self.mute]
             .map(|relation| relation.reverse.values().map(HashSet::len).sum())
+    }
+
+    pub(super) fn encode(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        self.follow.encode(out)?;
+        self.block.encode(out)?;
+        self.mute.encode(out)
+    }
+
+    pub(super) fn decode(input: &mut Decoder<'_>) -> Result<Self> {
+        Ok(Self {
+            follow: Relation::decode(input)?,
+            block: Relation::decode(input)?,
+            mute: Relation::decode(input)?,
+        })
     }
 
     pub(super) fn digest(&self, digest: &mut Digest) {

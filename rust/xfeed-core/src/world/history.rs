@@ -84,6 +84,11 @@ impl Histories {
         }
     }
 
+    /// Most rows of each viewer.
+    pub(super) fn max_rows(&self) -> usize {
+        self.max_rows
+    }
+
     /// Records an impression; returns whether it was new.
     pub(super) fn impression(
         &mut self,
@@ -277,6 +282,9 @@ impl Histories {
         }
     }
 }
+
+#[path = "history_saved.rs"]
+mod saved;
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,16 @@
 //! Labels of posts and people, each with its expiry.
 
+use std::io;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use crate::clock::UnixMs;
 use crate::digest::Digest;
+use crate::error::Result;
 use crate::event::Target;
 use crate::ids::Id;
+use crate::snapshot::{Decoder, Encoder};
 use crate::world::said::Said;
 
 /// All labels.
@@ -56,6 +59,53 @@ impl Labels {
             }
             _ => true,
         });
+    }
+
+    pub(super) fn encode(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        let mut all: Vec<_> = self.0.iter().collect();
+        all.sort_unstable_by_key(|(target, _)| **target);
+        out.count(all.len())?;
+        for (target, labels) in all {
+            let (is_user, id) = match target {
+                Target::Post(post) => (false, post),
+                Target::User(user) => (true, user),
+            };
+            out.flag(is_user)?;
+            out.id(*id)?;
+            let mut labels: Vec<_> = labels.iter().collect();
+            labels.sort_unstable();
+            out.count(labels.len())?;
+            for (label, said) in labels {
+                out.text(label)?;
+                said.encode(out)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn decode(input: &mut Decoder<'_>) -> Result<Self> {
+        let mut all = HashMap::new();
+        let read = |input: &mut Decoder<'_>| {
+            let target = match (input.flag()?, input.id()?) {
+                (false, post) => Target::Post(post),
+                (true, user) => Target::User(user),
+            };
+            let mut labels: HashMap<Arc<str>, Said> = HashMap::new();
+            let read = |input: &mut Decoder<'_>| Ok((input.text()?, Said::decode(input)?));
+            input.entries(read, |label, said| {
+                labels.insert(label.into(), said);
+            })?;
+            Ok((target, labels))
+        };
+        input.entries(read, |target, labels| {
+            all.insert(target, labels);
+        })?;
+        Ok(Self(all))
+    }
+
+    /// Labels that were ever put on or taken off and are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.0.values().map(HashMap::len).sum()
     }
 
     pub(super) fn digest(&self, digest: &mut Digest) {

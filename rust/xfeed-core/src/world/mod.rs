@@ -14,6 +14,7 @@ mod hydrate;
 mod labels;
 mod people;
 mod said;
+mod saved;
 
 pub use columns::{InteractionColumns, PostColumns};
 pub use counters::Counts;
@@ -85,9 +86,11 @@ pub struct World {
 impl World {
     /// An empty world.
     pub fn new(settings: WorldSettings) -> Self {
+        let mut posts = PostStore::new(settings.posts.clone());
+        posts.remember_gone();
         Self {
             names: Names::default(),
-            posts: PostStore::new(settings.posts.clone()),
+            posts,
             contents: Contents::default(),
             graph: Graph::default(),
             histories: Histories::new(settings.max_history_len),
@@ -109,6 +112,8 @@ impl World {
         }
         let at_ms = event.at_ms;
         match &event.body {
+            // An advert is nobody's feed's business.
+            Body::Post(post) if post.nullcast => {}
             Body::Post(post) => self.apply_post(post, at_ms),
             Body::Edit {
                 post,
@@ -252,6 +257,11 @@ impl World {
     /// Hash of the whole state at the latest event's time, in hexadecimal.
     pub fn digest(&mut self) -> String {
         self.trim();
+        self.hash()
+    }
+
+    /// The same without forgetting first what is due.
+    fn hash(&self) -> String {
         let mut digest = Digest::new();
         digest.i64(self.last_ms);
         self.posts.digest_into(&mut digest);
@@ -283,11 +293,12 @@ impl World {
 
     /// How much there is of everything.
     pub fn counts(&self) -> WorldCounts {
+        let posts = self.posts.counts();
         let [follows, blocks, mutes] = self.graph.counts();
         WorldCounts {
             events: self.events,
-            posts: self.posts.len(),
-            conflicting_posts: self.posts.counts().conflicts,
+            posts: (posts.posts + posts.deleted) as usize,
+            conflicting_posts: posts.conflicts,
             follows,
             blocks,
             mutes,

@@ -1,15 +1,18 @@
 //! Profiles and muted words.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use hashbrown::HashMap;
 
 use crate::clock::UnixMs;
 use crate::digest::Digest;
+use crate::error::Result;
 use crate::event::Profile;
 use crate::ids::Id;
 use crate::keywords::canonical;
 use crate::query::MutedWords;
+use crate::snapshot::{Decoder, Encoder};
 use crate::world::said::Said;
 
 /// Profiles and muted words of everybody.
@@ -78,6 +81,75 @@ impl People {
                 .map(|(word, _)| word.clone())
                 .collect(),
         )
+    }
+
+    pub(super) fn encode(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        let mut profiles: Vec<_> = self.profiles.iter().collect();
+        profiles.sort_unstable_by_key(|(user, _)| **user);
+        out.count(profiles.len())?;
+        for (user, (profile, times)) in profiles {
+            out.id(*user)?;
+            times.iter().try_for_each(|at_ms| out.ms(*at_ms))?;
+            for text in [&profile.handle, &profile.name, &profile.language] {
+                out.option(text.as_deref(), Encoder::text)?;
+            }
+            out.option(profile.created_ms, Encoder::ms)?;
+            out.option(profile.protected, Encoder::flag)?;
+            out.option(profile.follower_count, Encoder::u64)?;
+        }
+        let mut words: Vec<_> = self.words.iter().collect();
+        words.sort_unstable_by_key(|(viewer, _)| **viewer);
+        out.count(words.len())?;
+        for (viewer, said) in words {
+            out.id(*viewer)?;
+            out.count(said.len())?;
+            for (word, said) in said {
+                out.text(word)?;
+                said.encode(out)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn decode(input: &mut Decoder<'_>) -> Result<Self> {
+        let mut people = Self::default();
+        let read = |input: &mut Decoder<'_>| {
+            let user = input.id()?;
+            let mut times = [0; 6];
+            for at_ms in &mut times {
+                *at_ms = input.ms()?;
+            }
+            let profile = Profile {
+                handle: input.option(Decoder::text)?,
+                name: input.option(Decoder::text)?,
+                language: input.option(Decoder::text)?,
+                created_ms: input.option(Decoder::ms)?,
+                protected: input.option(Decoder::flag)?,
+                follower_count: input.option(Decoder::u64)?,
+            };
+            Ok((user, (profile, times)))
+        };
+        input.entries(read, |user, profile| {
+            people.profiles.insert(user, profile);
+        })?;
+        let read = |input: &mut Decoder<'_>| {
+            let viewer = input.id()?;
+            let mut words = BTreeMap::new();
+            let read = |input: &mut Decoder<'_>| Ok((input.text()?, Said::decode(input)?));
+            input.entries(read, |word, said| {
+                words.insert(word, said);
+            })?;
+            Ok((viewer, words))
+        };
+        input.entries(read, |viewer, words| {
+            people.words.insert(viewer, words);
+        })?;
+        Ok(people)
+    }
+
+    /// Words that were ever muted or unmuted.
+    pub(super) fn word_count(&self) -> usize {
+        self.words.values().map(BTreeMap::len).sum()
     }
 
     pub(super) fn profile_count(&self) -> usize {

@@ -1,7 +1,11 @@
 //! The last thing said about something that may expire: a label, a muted word.
 
+use std::io;
+
 use crate::clock::UnixMs;
 use crate::digest::Digest;
+use crate::error::Result;
+use crate::snapshot::{Decoder, Encoder};
 
 /// A statement. The larger one holds: the later; at the same millisecond "on" beats "off" and the
 /// later expiry the earlier one. `None` never expires.
@@ -27,6 +31,23 @@ impl Said {
     /// Whether it holds at `now`; what expires at `now` no longer does.
     pub(super) fn holds(&self, now: UnixMs) -> bool {
         self.on && (self.never_expires || now < self.expires_ms)
+    }
+
+    pub(super) fn encode(&self, out: &mut Encoder<'_>) -> io::Result<()> {
+        out.ms(self.at_ms)?;
+        out.flag(self.on)?;
+        out.option(
+            (!self.never_expires).then_some(self.expires_ms),
+            Encoder::ms,
+        )
+    }
+
+    pub(super) fn decode(input: &mut Decoder<'_>) -> Result<Self> {
+        Ok(Self::new(
+            input.ms()?,
+            input.flag()?,
+            input.option(Decoder::ms)?,
+        ))
     }
 
     pub(super) fn digest(&self, digest: &mut Digest) {

@@ -1,0 +1,220 @@
+//! What is tried on arbitrary bytes. A target panics when something that must hold does not; refusing
+//! the bytes is never wrong. `make fuzz` looks for such bytes, and an ordinary test of xfeed-core
+//! (`tests/decoders.rs`) runs the targets on valid bytes that were damaged in many ways.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashSet;
+use sha2::{Digest as _, Sha256};
+use xfeed_core::event::{Body, Event, Reject, decode, protobuf};
+use xfeed_core::ids::Id;
+use xfeed_core::query::Query;
+use xfeed_core::thunder::{PostStore, ReadLimits, ReadRequest, Record, StoreSettings};
+use xfeed_core::world::{World, WorldSettings};
+
+const LIMITS: ReadLimits = ReadLimits {
+    max_results: 50,
+    max_originals_per_author: 5,
+    max_secondary_per_author: 5,
+    max_videos_per_author: 5,
+    max_scan_per_author: 20,
+};
+
+/// Small, so that every limit is met.
+pub fn settings() -> WorldSettings {
+    WorldSettings {
+        posts: StoreSettings {
+            retention_ms: 100_000,
+            max_posts_per_timeline: 4,
+            max_bytes: 1 << 20,
+            hidden_authors: vec![Id(3)],
+        },
+        max_history_len: 4,
+    }
+}
+
+/// Lines of JSON: what is accepted says the same as a protobuf message, and can be folded.
+pub fn json(bytes: &[u8]) {
+    let mut events = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        match decode(line, None) {
+            Err(reject) => check_reject(&reject),
+            Ok(event) => {
+                let message = protobuf::encode(line).expect("JSON accepts it");
+                let again = protobuf::decode(&message, None);
+                assert_eq!(again.as_ref(), Ok(&event));
+                events.push(event);
+            }
+        }
+    }
+    check_fold(&events);
+}
+
+/// One message, and the same bytes as a stream of messages.
+pub fn protobuf(bytes: &[u8]) {
+    let whole = std::iter::once(Ok(bytes));
+    let mut events = Vec::new();
+    for message in whole.chain(protobuf::Delimited::new(bytes)) {
+        match message.and_then(|message| protobuf::decode(message, None)) {
+            Err(reject) => check_reject(&reject),
+            Ok(event) => events.push(event),
+        }
+    }
+    check_fold(&events);
+}
+
+/// A snapshot of the world, as it is and with its checksums put right: what is accepted is a state
+/// that can be asked, changed, written and read again.
+pub fn snapshot(bytes: &[u8]) {
+    for file in [bytes.to_vec(), seal(bytes)] {
+        if let Ok((mut world, header)) = World::read_snapshot(&*file, None) {
+            let is_whole = world.check_hash(&header).is_ok();
+            check_world(&mut world);
+            assert!(is_whole || file != bytes, "checksums, but another state");
+        }
+    }
+}
+
+/// A store by itself.
+pub fn store(mut bytes: &[u8]) {
+    let settings = settings().posts;
+    let max_bytes = settings.max_bytes;
+    let Ok(mut store) = PostStore::decode(&mut bytes, settings) else {
+        return;
+    };
+    assert!(store.used_bytes() <= max_bytes);
+    let live = store.live();
+    assert_eq!(store.counts().posts, live.len() as u64);
+    let following: Vec<Id> = live.iter().map(|post| post.author).collect();
+    for videos_only in [false, true] {
+        let found = store.newest(&ReadRequest {
+            viewer: Some(Id(1)),
+            following: &following,
+            excluded: &HashSet::new(),
+            oldest_ms: 0,
+            newest_ms: i64::MAX,
+            videos_only,
+            limits: LIMITS,
+            start: 0,
+            expired: None,
+        });
+        assert!(found.posts.iter().all(|id| store.get(*id).is_some()));
+    }
+    check_store(&store);
+    for post in &live {
+        store.set_deleted(post.id, i64::MAX, true);
+        assert_eq!(store.get(post.id), None);
+    }
+    check_store(&store);
+    store.trim(i64::MAX);
+    assert_eq!(store.counts().posts, 0);
+}
+
+fn check_store(store: &PostStore) {
+    let mut bytes = Vec::new();
+    store.encode(&mut bytes).expect("a vector takes all");
+    let again = PostStore::decode(&mut &*bytes, store.settings().clone());
+    assert_eq!(again.expect("it was written").digest(), store.digest());
+}
+
+fn check_reject(reject: &Reject) {
+    assert!(!reject.code.is_empty() && !reject.message.is_empty());
+    assert!(reject.message.len() < 2000, "{}", reject.message);
+}
+
+/// Folding the same events again changes nothing but their number.
+fn check_fold(events: &[Event]) {
+    if events.is_empty() {
+        return;
+    }
+    let mut world = World::new(settings());
+    events.iter().for_each(|event| world.apply(event));
+    let digest = world.digest();
+    check_world(&mut world);
+    assert_eq!(world.digest(), digest);
+}
+
+fn check_world(world: &mut World) {
+    let mut bytes = Vec::new();
+    let header = world.write_snapshot("fuzz", BTreeMap::new(), &mut bytes);
+    let header = header.expect("a vector takes all");
+    let (mut again, _) = World::read_snapshot(&*bytes, None).expect("it was written");
+    again.check_hash(&header).expect("it is the same");
+    let query = Query::new(Id(1), world.last_ms());
+    world.in_network(&query, 0, LIMITS);
+    world.popular(&query, 0, 10);
+    let line = br#"{"type":"post","at_ms":9,"post_id":9,"author_id":9}"#;
+    again.apply(&decode(line, None).expect("it is valid"));
+    again.digest();
+}
+
+/// A snapshot with lengths and checksums that fit its content; without them nothing behind the first
+/// changed byte would ever be looked at. The format is described in `xfeed_core::snapshot`.
+pub fn seal(file: &[u8]) -> Vec<u8> {
+    const START_LEN: usize = 12;
+    const HEAD_LEN: usize = 5;
+    const CHECKSUM_LEN: usize = 32;
+    let Some((start, mut rest)) = file.split_at_checked(START_LEN) else {
+        return file.to_vec();
+    };
+    let mut sealed = start.to_vec();
+    let mut checksum = Sha256::digest(start);
+    let mut section_len = 0_u64;
+    while let Some((head, after)) = rest.split_at_checked(HEAD_LEN) {
+        let claimed = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        let (content, after) = after.split_at(claimed.min(after.len()));
+        rest = after.get(CHECKSUM_LEN..).unwrap_or_default();
+        let content = match head[0] {
+            b'E' => section_len.to_le_bytes().to_vec(),
+            b'Z' => (sealed.len() as u64).to_le_bytes().to_vec(),
+            _ => content.to_vec(),
+        };
+        section_len = match head[0] {
+            b'D' => section_len + content.len() as u64,
+            b'S' => 0,
+            _ => section_len,
+        };
+        let len = u32::try_from(content.len()).expect("it comes from a u32");
+        let frame = [&[head[0]], &len.to_le_bytes()[..], &content].concat();
+        checksum = Sha256::new()
+            .chain_update(checksum)
+            .chain_update(&frame)
+            .finalize();
+        sealed.extend_from_slice(&frame);
+        sealed.extend_from_slice(&checksum);
+    }
+    sealed
+}
+
+/// Valid bytes for each target, made of lines of JSON: name of the target, bytes.
+pub fn seeds(lines: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let mut seeds = vec![("json", lines.as_bytes().to_vec())];
+    let mut world = World::new(settings());
+    let mut posts = PostStore::new(settings().posts);
+    let mut stream = Vec::new();
+    for line in lines.lines() {
+        seeds.push(("json", line.as_bytes().to_vec()));
+        let message = protobuf::encode(line.as_bytes()).expect("a seed is valid");
+        let len = u8::try_from(message.len()).expect("a seed is short");
+        stream.extend_from_slice(&[len | 0x80, len >> 7]);
+        stream.extend_from_slice(&message);
+        seeds.push(("protobuf", message));
+        let event = decode(line.as_bytes(), None).expect("a seed is valid");
+        world.apply(&event);
+        match &event.body {
+            Body::Post(post) => {
+                posts.insert(&Record::of(post, event.at_ms));
+            }
+            Body::Delete { post, undo } => posts.set_deleted(*post, event.at_ms, !undo),
+            _ => {}
+        }
+    }
+    seeds.push(("protobuf", stream));
+    let (mut file, mut alone) = (Vec::new(), Vec::new());
+    let offsets = BTreeMap::from([("posts/0".to_owned(), 7)]);
+    let written = world.write_snapshot("seeds", offsets, &mut file);
+    written.expect("a vector takes all");
+    posts.encode(&mut alone).expect("a vector takes all");
+    seeds.extend([("snapshot", file), ("store", alone)]);
+    seeds
+}

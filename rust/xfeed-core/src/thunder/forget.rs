@@ -1,0 +1,373 @@
+//! What goes: posts that are too old, too many of one author, or too much for the memory.
+//!
+//! Two floors, the retention's and the memory's, hide everything older at once. [`PostStore::sweep`]
+//! clears it away, some authors at a time, so that readers never wait long.
+
+use hashbrown::HashMap;
+
+use super::rows::Row;
+use super::timeline::{Entry, Moment};
+use super::types::Record;
+use super::{HALF_RANGE_MS, PostStore};
+use crate::clock::{UnixMs, before};
+use crate::ids::Id;
+
+/// Authors per step when memory is short.
+const STEP: usize = 64;
+
+/// The share of the posts that goes at a time when memory is short.
+const PORTION: usize = 64;
+
+/// A timeline may take this many bytes more when it grows.
+const TIMELINE_ROOM: usize = 8 * 1024;
+
+/// The base of the timelines' times moves on when the retention ends so long after it.
+const REBASE_AFTER_MS: UnixMs = 3 * (HALF_RANGE_MS / 2);
+
+/// So many posts are asked for their time to find the oldest portion; all of a small store.
+const SAMPLE: usize = 4096;
+
+/// What decides how much memory a post takes, and whether it gets it.
+pub(super) struct Place {
+    pub(super) id: Id,
+    pub(super) author: Id,
+    pub(super) created_ms: UnixMs,
+    pub(super) is_secondary: bool,
+    pub(super) n_links: usize,
+}
+
+/// From when on posts are there.
+#[derive(Debug)]
+pub(super) struct Floors {
+    retention_ms: UnixMs,
+    memory_ms: UnixMs,
+    /// The next author to be swept.
+    next: usize,
+    /// Authors still to be swept before nothing older than the floors is left.
+    left: usize,
+}
+
+impl Floors {
+    pub(super) fn new() -> Self {
+        Self {
+            retention_ms: UnixMs::MIN,
+            memory_ms: UnixMs::MIN,
+            next: 0,
+            left: 0,
+        }
+    }
+
+    /// Posts made before this are gone.
+    pub(super) fn oldest_ms(&self) -> UnixMs {
+        self.retention_ms.max(self.memory_ms)
+    }
+
+    /// Both floors, to be written down.
+    pub(super) fn both(&self) -> [UnixMs; 2] {
+        [self.retention_ms, self.memory_ms]
+    }
+
+    pub(super) fn restore(&mut self, [retention_ms, memory_ms]: [UnixMs; 2]) {
+        self.retention_ms = retention_ms;
+        self.memory_ms = memory_ms;
+    }
+}
+
+impl PostStore {
+    /// Forgets what is older than the retention, seen from `now`, and deletes said before that about
+    /// posts that are gone. Returns the posts that went with their authors; after
+    /// [`Self::remember_gone`] also those that went for other reasons since the last time.
+    pub fn trim(&mut self, now: UnixMs) -> HashMap<Id, Id> {
+        let remembers = self.gone_posts.is_some();
+        self.remember_gone();
+        self.hide_before(now);
+        self.floors.left = self.authors.places(); // Old posts may have come late.
+        while self.sweep(usize::MAX) {}
+        self.rebase_when_due();
+        self.retain_tombstones(self.floors.retention_ms);
+        let gone = self.gone_posts.take().unwrap_or_default();
+        if remembers {
+            self.remember_gone();
+        }
+        gone
+    }
+
+    /// From now on, [`Self::trim`] tells also which posts went between two trims.
+    pub fn remember_gone(&mut self) {
+        self.gone_posts.get_or_insert_default();
+    }
+
+    /// What the next [`Self::trim`] will tell beside what it forgets itself.
+    pub(crate) fn gone_posts(&self) -> Option<&HashMap<Id, Id>> {
+        self.gone_posts.as_ref()
+    }
+
+    /// Goes on with what [`Self::gone_posts`] said.
+    pub(crate) fn restore_gone(&mut self, gone: HashMap<Id, Id>) {
+        self.gone_posts = Some(gone);
+    }
+
+    /// Hides what is older than the retention, seen from `now`; [`Self::sweep`] clears it away.
+    pub fn hide_before(&mut self, now: UnixMs) {
+        let oldest_ms = before(now, self.settings.retention_ms);
+        if oldest_ms > self.floors.retention_ms {
+            self.floors.retention_ms = oldest_ms;
+            self.floors.left = self.authors.places();
+        }
+    }
+
+    /// Clears away what is hidden, in the timelines of at most `n_authors`; returns whether there may
+    /// be more.
+    pub fn sweep(&mut self, n_authors: usize) -> bool {
+        let n = n_authors.min(self.floors.left);
+        for _ in 0..n {
+            self.floors.next = (self.floors.next + 1) % self.authors.places();
+            self.sweep_author(self.floors.next as u32);
+        }
+        self.floors.left -= n;
+        self.floors.left > 0
+    }
+
+    fn sweep_author(&mut self, author: u32) {
+        let moment = Moment::new(self.base_ms.unwrap_or(0), self.floors.oldest_ms());
+        for is_secondary in [false, true] {
+            let is_old = |entry: &Entry| entry.cmp_time(moment, &self.rows).is_lt();
+            let timeline = self.authors.get(author).timeline(is_secondary);
+            let n_old = timeline.entries().partition_point(is_old);
+            if n_old > 0 {
+                for i in 0..n_old {
+                    let timeline = self.authors.get(author).timeline(is_secondary);
+                    self.drop_row(timeline.entries()[i].slot());
+                }
+                self.drop_first(author, is_secondary, n_old);
+            }
+            if self.n_dead > 0
+                && let Some(dead) = self.dead.get_mut(&(author, is_secondary))
+            {
+                let rows = &self.rows;
+                let n_old = dead.partition_point(|entry| entry.cmp_time(moment, rows).is_lt());
+                let old: Vec<Entry> = dead.drain(..n_old).collect();
+                if dead.is_empty() {
+                    self.dead.remove(&(author, is_secondary));
+                }
+                self.n_dead -= old.len() as u64;
+                for entry in old {
+                    self.drop_row(entry.slot());
+                }
+            }
+        }
+        self.drop_author_without_posts(author);
+    }
+
+    fn drop_first(&mut self, author: u32, is_secondary: bool, n: usize) {
+        let timeline = self.authors.get_mut(author).timeline_mut(is_secondary);
+        let before = timeline.bytes();
+        timeline.remove_first(n);
+        self.timeline_bytes = self.timeline_bytes + timeline.bytes() - before;
+    }
+
+    /// Gives a row back whose entry is gone or about to go, and says why.
+    fn drop_row(&mut self, slot: u32) {
+        let row = *self.rows.get(slot);
+        let created_ms = row.created_ms();
+        if created_ms < self.floors.retention_ms {
+            self.gone.trimmed += 1;
+        } else if created_ms < self.floors.memory_ms {
+            self.gone.over_budget += 1;
+        } else {
+            self.gone.over_cap += 1;
+        }
+        if let Some(gone) = &mut self.gone_posts {
+            gone.insert(row.id, self.authors.get(row.author).id);
+        }
+        let rows = &self.rows;
+        self.index.remove(row.id, |slot| rows.get(slot).id);
+        self.rows.remove(slot);
+    }
+
+    pub(super) fn drop_author_without_posts(&mut self, place: u32) {
+        let author = self.authors.get(place);
+        if author.originals.is_empty()
+            && author.secondary.is_empty()
+            && self.authors.is_used(place)
+            && ![false, true]
+                .iter()
+                .any(|list| self.dead.contains_key(&(place, *list)))
+        {
+            self.authors.remove(place);
+        }
+    }
+
+    /// Forgets one post at once.
+    pub(super) fn forget(&mut self, slot: u32) {
+        let row = *self.rows.get(slot);
+        if row.is_dead() {
+            self.dig_up(slot);
+        } else {
+            let entry = self.entry_of(slot);
+            self.unlist(slot, entry);
+        }
+        self.drop_row(slot);
+        self.drop_author_without_posts(row.author);
+    }
+
+    /// Makes way in a full timeline by forgetting its oldest post; `false` when the new one is older.
+    ///
+    /// Dead posts count, so that it does not matter whether a delete came before or after.
+    pub(super) fn make_way(&mut self, author: u32, record: &Record) -> bool {
+        let is_secondary = record.is_secondary();
+        let live = self.authors.get(author).timeline(is_secondary).entries();
+        let dead = self.dead.get(&(author, is_secondary));
+        let n = live.len() + dead.map_or(0, Vec::len);
+        if n < self.settings.max_posts_per_timeline {
+            return true;
+        }
+        let oldest = [live.first(), dead.and_then(|dead| dead.first())]
+            .into_iter()
+            .flatten()
+            .min_by(|a, b| a.cmp(**b, &self.rows));
+        let Some(oldest) = oldest else {
+            return false; // The limit is 0.
+        };
+        let slot = oldest.slot();
+        let row = self.rows.get(slot);
+        if (record.created_ms, record.id) < (row.created_ms(), row.id) {
+            return false;
+        }
+        if row.is_dead() {
+            self.dig_up(slot);
+        } else if oldest == &live[0] {
+            self.drop_first(author, is_secondary, 1);
+        }
+        self.drop_row(slot);
+        true
+    }
+
+    /// Lets the oldest posts go until a post fits into the memory; `false` when it is itself older
+    /// than what went, or when nothing is left to go.
+    pub(super) fn make_room(&mut self, post: &Place) -> bool {
+        while post.created_ms >= self.floors.memory_ms {
+            if self.settings.max_bytes == u64::MAX || self.fits(self.growth(post)) {
+                return true;
+            }
+            if !self.let_go() {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Bytes that one more post adds at most, for a moment: a list that grows is there twice.
+    fn growth(&self, post: &Place) -> usize {
+        let author = self.authors.find(post.author);
+        let timeline = author.map_or(0, |place| {
+            let timeline = self.authors.get(place).timeline(post.is_secondary);
+            timeline.bytes() * 3 / 2
+        });
+        self.rows.growth(post.n_links)
+            + self.authors.growth(post.author)
+            + self.index.growth(post.id)
+            + timeline.max(TIMELINE_ROOM)
+    }
+
+    /// Makes room for one more statement about a post; `false` when there is none.
+    ///
+    /// What a statement that is not kept was about does not come back: posts as old are refused.
+    pub(super) fn make_room_for_tombstone(&mut self, id: Id, at_ms: UnixMs) -> bool {
+        if self.settings.max_bytes == u64::MAX {
+            return true;
+        }
+        while !self.fits(self.tombstones.growth(id) + TIMELINE_ROOM) {
+            if !self.let_go() {
+                let created_ms = self.record(id).map_or(at_ms, |record| record.created_ms);
+                self.raise_memory_floor(created_ms.max(at_ms).saturating_add(1));
+                return false;
+            }
+        }
+        true
+    }
+
+    fn fits(&self, growth: usize) -> bool {
+        self.used_bytes().saturating_add(growth as u64) <= self.settings.max_bytes
+    }
+
+    /// One small step of forgetting the oldest; `false` when there is nothing left.
+    fn let_go(&mut self) -> bool {
+        if self.floors.left > 0 {
+            self.sweep(STEP);
+        } else if self.rows.len() == 0 || self.tombstones.bytes() as u64 > self.used_bytes() / 2 {
+            return self.let_tombstones_go();
+        } else {
+            let mut times = self.sample_times();
+            let portion = times.len() / PORTION;
+            let (_, oldest_ms, _) = times.select_nth_unstable(portion);
+            self.raise_memory_floor(*oldest_ms + 1);
+        }
+        true
+    }
+
+    fn raise_memory_floor(&mut self, oldest_ms: UnixMs) {
+        // Statements may be from any time; posts newer than all there were stay welcome.
+        let oldest_ms = oldest_ms.min(self.newest_ms.saturating_add(1));
+        self.floors.memory_ms = self.floors.memory_ms.max(oldest_ms);
+        self.floors.left = self.authors.places();
+    }
+
+    /// Forgets the older half of the statements about posts, with the posts as old as those.
+    fn let_tombstones_go(&mut self) -> bool {
+        let mut times: Vec<UnixMs> = self.tombstones.iter().map(|(_, said)| said.at_ms).collect();
+        if times.is_empty() {
+            return false;
+        }
+        // A little more than half, so that the tables can shrink.
+        let middle = times.len() * 5 / 8;
+        let (_, middle, _) = times.select_nth_unstable(middle);
+        let oldest_ms = middle.saturating_add(1);
+        self.raise_memory_floor(oldest_ms);
+        while self.sweep(usize::MAX) {}
+        self.retain_tombstones(oldest_ms);
+        true
+    }
+
+    /// Forgets statements older than this about posts that are not there.
+    fn retain_tombstones(&mut self, oldest_ms: UnixMs) {
+        let (index, rows) = (&self.index, &self.rows);
+        self.tombstones.retain(|id, said| {
+            said.at_ms >= oldest_ms || index.find(id, |slot| rows.get(slot).id).is_some()
+        });
+    }
+
+    /// Times of posts, evenly over the rows; of at least one.
+    fn sample_times(&self) -> Vec<UnixMs> {
+        let step = (self.rows.len() / SAMPLE).max(1);
+        let rows = self.rows.iter().step_by(step);
+        rows.map(Row::created_ms).collect()
+    }
+
+    /// Moves the base of the timelines' times on, long before it matters, so that rows need not be
+    /// asked.
+    fn rebase_when_due(&mut self) {
+        let Some(base_ms) = self.base_ms else {
+            return;
+        };
+        let oldest_ms = self.floors.retention_ms;
+        if oldest_ms.saturating_sub(base_ms) < REBASE_AFTER_MS {
+            return;
+        }
+        let base_ms = oldest_ms - HALF_RANGE_MS;
+        self.base_ms = Some(base_ms);
+        let rows = &self.rows;
+        let write = |entry: Entry| {
+            let created_ms = rows.get(entry.slot()).created_ms();
+            Entry::new(base_ms, created_ms, entry.has_video(), entry.slot())
+        };
+        for place in 0..self.authors.places() as u32 {
+            let author = self.authors.get_mut(place);
+            author.originals.rewrite(write);
+            author.secondary.rewrite(write);
+        }
+        for entry in self.dead.values_mut().flatten() {
+            *entry = write(*entry);
+        }
+    }
+}
