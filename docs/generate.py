@@ -1,4 +1,4 @@
-"""Writes docs/reference.md: the tables that come from the code itself."""
+"""Writes docs/reference.md and docs/xfeed.proto: what comes from the code itself."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ In `xfeed.toml` in the data directory, as `XFEED_SECTION__SETTING` in the enviro
 or as `--set section.setting=value`; later ones win."""
 
 TARGET = Path(__file__).parent / "reference.md"
+SCHEMA = Path(__file__).parent / "xfeed.proto"
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
@@ -66,4 +67,5 @@ def reference() -> str:
 
 if __name__ == "__main__":
     TARGET.write_text(reference(), encoding="utf-8")
-    sys.stdout.write(f"wrote {TARGET.name}\n")
+    SCHEMA.write_text(_core.protobuf_schema(), encoding="utf-8")
+    sys.stdout.write(f"wrote {TARGET.name} and {SCHEMA.name}\n")

@@ -21,7 +21,7 @@ const LIMITS: ReadLimits = ReadLimits {
 };
 
 /// Small, so that every limit is met.
-pub fn settings() -> WorldSettings {
+pub(crate) fn settings() -> WorldSettings {
     WorldSettings {
         posts: StoreSettings {
             retention_ms: 100_000,
@@ -34,7 +34,7 @@ pub fn settings() -> WorldSettings {
 }
 
 /// Lines of JSON: what is accepted says the same as a protobuf message, and can be folded.
-pub fn json(bytes: &[u8]) {
+pub(crate) fn json(bytes: &[u8]) {
     let mut events = Vec::new();
     for line in bytes.split(|byte| *byte == b'\n') {
         match decode(line, None) {
@@ -51,7 +51,7 @@ pub fn json(bytes: &[u8]) {
 }
 
 /// One message, and the same bytes as a stream of messages.
-pub fn protobuf(bytes: &[u8]) {
+pub(crate) fn protobuf(bytes: &[u8]) {
     let whole = std::iter::once(Ok(bytes));
     let mut events = Vec::new();
     for message in whole.chain(protobuf::Delimited::new(bytes)) {
@@ -65,7 +65,7 @@ pub fn protobuf(bytes: &[u8]) {
 
 /// A snapshot of the world, as it is and with its checksums put right: what is accepted is a state
 /// that can be asked, changed, written and read again.
-pub fn snapshot(bytes: &[u8]) {
+pub(crate) fn snapshot(bytes: &[u8]) {
     for file in [bytes.to_vec(), seal(bytes)] {
         if let Ok((mut world, header)) = World::read_snapshot(&*file, None) {
             let is_whole = world.check_hash(&header).is_ok();
@@ -76,7 +76,7 @@ pub fn snapshot(bytes: &[u8]) {
 }
 
 /// A store by itself.
-pub fn store(mut bytes: &[u8]) {
+pub(crate) fn store(mut bytes: &[u8]) {
     let settings = settings().posts;
     let max_bytes = settings.max_bytes;
     let Ok(mut store) = PostStore::decode(&mut bytes, settings) else {
@@ -150,7 +150,7 @@ fn check_world(world: &mut World) {
 
 /// A snapshot with lengths and checksums that fit its content; without them nothing behind the first
 /// changed byte would ever be looked at. The format is described in `xfeed_core::snapshot`.
-pub fn seal(file: &[u8]) -> Vec<u8> {
+pub(crate) fn seal(file: &[u8]) -> Vec<u8> {
     const START_LEN: usize = 12;
     const HEAD_LEN: usize = 5;
     const CHECKSUM_LEN: usize = 32;
@@ -187,7 +187,7 @@ pub fn seal(file: &[u8]) -> Vec<u8> {
 }
 
 /// Valid bytes for each target, made of lines of JSON: name of the target, bytes.
-pub fn seeds(lines: &str) -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn seeds(lines: &str) -> Vec<(&'static str, Vec<u8>)> {
     let mut seeds = vec![("json", lines.as_bytes().to_vec())];
     let mut world = World::new(settings());
     let mut posts = PostStore::new(settings().posts);

@@ -1,16 +1,33 @@
 """How two sides are timed: in turns, many times, and the medians are compared."""
 
+import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from statistics import median
-from typing import Final
+from typing import Any, Final, TypeVar
 
-REPETITIONS: Final = 101
+QUICK: Final = os.environ.get("QUICK", "0") not in {"", "0"}
+"""A small run that shows that everything works; its figures mean nothing."""
+
+REPETITIONS: Final = 5 if QUICK else 101
 WARM_UP: Final = 3
+
+ENOUGH_FOR_P99: Final = 100
+"""Below so many times the 99th percentile is the slowest one, and is not told."""
 
 Side = Callable[[int], object]
 """One unit of work; it gets the number of the repetition."""
+
+Viewer = TypeVar("Viewer")
+
+
+@dataclass(frozen=True)
+class Times:
+    """Median of many times, and the 99th percentile where there are enough of them."""
+
+    p50: float
+    p99: float | None = None
 
 
 @dataclass(frozen=True)
@@ -20,26 +37,56 @@ class Row:
     Attributes:
         bench: name of the bench.
         workload: what was done.
-        ours: median of xfeed.
-        peer: median of the other side.
+        ours: times of xfeed.
+        peer: times of the other side.
         unit: unit of both.
         note: who the other side is, and what to know about the comparison.
     """
 
     bench: str
     workload: str
-    ours: float
-    peer: float
+    ours: Times
+    peer: Times
     unit: str
     note: str
 
     @property
     def ratio(self) -> float:
         """How many times as long the other side takes; below 1 we lose."""
-        return self.peer / self.ours
+        return self.peer.p50 / self.ours.p50
 
 
-def micros(ours: Side, peer: Side, *, per: int = 1) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Target:
+    """What a figure has to be.
+
+    Attributes:
+        name: what is measured.
+        found: the figure.
+        wanted: its limit.
+        at_most: whether it may be at most, not at least, so much.
+    """
+
+    name: str
+    found: float
+    wanted: float
+    at_most: bool = False
+
+    @property
+    def is_met(self) -> bool:
+        return self.found <= self.wanted if self.at_most else self.found >= self.wanted
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a bench found; `raw` is everything it measured, for the file of results."""
+
+    rows: list[Row]
+    targets: list[Target] = field(default_factory=list)
+    raw: dict[str, Any] = field(default_factory=dict)
+
+
+def micros(ours: Side, peer: Side, *, per: int = 1) -> tuple[Times, Times]:
     """Median microseconds of both sides, divided by `per`.
 
     The sides run in turns, and who goes first changes every time: neither gets the caches that
@@ -54,4 +101,19 @@ def micros(ours: Side, peer: Side, *, per: int = 1) -> tuple[float, float]:
             elapsed = time.perf_counter_ns() - start
             if repetition >= 0:
                 took[which].append(elapsed / 1000 / per)
-    return median(took[0]), median(took[1])
+    return Times(median(took[0])), Times(median(took[1]))
+
+
+def reads(side: Callable[[Viewer], object], viewers: Sequence[Viewer], *, rounds: int) -> Times:
+    """Microseconds of single reads: every viewer in turn, after one round that does not count."""
+    took: list[float] = []
+    for n_round in range(rounds + 1):
+        for viewer in viewers:
+            start = time.perf_counter_ns()
+            side(viewer)
+            elapsed = time.perf_counter_ns() - start
+            if n_round:
+                took.append(elapsed / 1000)
+    took.sort()
+    p99 = took[(len(took) - 1) * 99 // 100] if len(took) >= ENOUGH_FOR_P99 else None
+    return Times(median(took), p99)

@@ -16,7 +16,6 @@ use xfeed_core::thunder::Record;
 
 const MAX_ORIGINALS_PER_AUTHOR: usize = 50;
 const MAX_SECONDARY_PER_AUTHOR: usize = 30;
-const MAX_VIDEOS_PER_AUTHOR: usize = 100;
 const MAX_SCAN_PER_AUTHOR: usize = 500;
 const MAX_LIST_LEN: usize = 5_000;
 
@@ -62,6 +61,13 @@ impl From<&Record> for Post {
 struct Entry {
     id: i64,
     created_ms: i64,
+}
+
+impl Post {
+    /// When it was made.
+    pub fn created_ms(&self) -> i64 {
+        self.created_ms
+    }
 }
 
 type Lists = DashMap<i64, VecDeque<Entry>>;
@@ -158,19 +164,25 @@ impl Published {
         following: &[i64],
         excluded: &[i64],
         max_results: usize,
-        videos_only: bool,
     ) -> Vec<i64> {
         let followed: HashSet<i64> = following.iter().copied().collect();
         let excluded: HashSet<i64> = excluded.iter().copied().collect();
-        let walk = |lists, cap, rule| self.walk(lists, viewer, following, &excluded, cap, rule);
-        let mut found = if videos_only {
-            walk(&self.videos, MAX_VIDEOS_PER_AUTHOR, None)
-        } else {
-            let mut found = walk(&self.originals, MAX_ORIGINALS_PER_AUTHOR, None);
-            let rule = Some(&followed);
-            found.extend(walk(&self.secondary, MAX_SECONDARY_PER_AUTHOR, rule));
-            found
-        };
+        let mut found = self.walk(
+            &self.originals,
+            viewer,
+            following,
+            &excluded,
+            MAX_ORIGINALS_PER_AUTHOR,
+            None,
+        );
+        found.extend(self.walk(
+            &self.secondary,
+            viewer,
+            following,
+            &excluded,
+            MAX_SECONDARY_PER_AUTHOR,
+            Some(&followed),
+        ));
         found.sort_unstable_by(|a, b| (b.created_ms, b.id).cmp(&(a.created_ms, a.id)));
         found.truncate(max_results);
         found.iter().map(|post| post.id).collect()

@@ -1,4 +1,5 @@
-//! A sorted set per author in a Redis of our own: started on a free port, asked in one pipeline.
+//! Two sorted sets per author, originals and the rest, in a Redis of our own: started on a free port,
+//! asked in one pipeline.
 //!
 //! The client is a plain socket and a parser that copies nothing but the numbers, so that the time is
 //! Redis's and not that of a client library.
@@ -12,6 +13,15 @@ use std::time::Duration;
 
 use xfeed_core::ids::Id;
 use xfeed_core::thunder::Record;
+
+/// The set of originals.
+pub const ORIGINALS: char = 'o';
+/// The set of replies and reposts.
+pub const SECONDARY: char = 's';
+
+fn key(list: char, author: Id) -> String {
+    format!("{list}{}", author.0)
+}
 
 /// A server that ends with this value.
 pub struct Redis {
@@ -90,48 +100,55 @@ impl Redis {
             .ok_or_else(|| unexpected(line))
     }
 
-    /// Adds posts to the sets of their authors, one command an author.
+    /// Adds posts to the sets of their authors, one command a set.
     ///
     /// # Errors
     /// When the server does not answer as expected.
     pub fn add(&mut self, records: &[Record]) -> io::Result<()> {
-        let mut by_author: HashMap<Id, Vec<String>> = HashMap::new();
+        let mut sets: HashMap<String, Vec<String>> = HashMap::new();
         for record in records {
-            let words = by_author.entry(record.author).or_default();
+            let list = if record.is_secondary() {
+                SECONDARY
+            } else {
+                ORIGINALS
+            };
+            let words = sets.entry(key(list, record.author)).or_default();
             words.extend([record.created_ms.to_string(), record.id.0.to_string()]);
         }
-        for (author, words) in &by_author {
-            let key = author.0.to_string();
-            let mut all = vec!["ZADD", &key];
+        for (key, words) in &sets {
+            let mut all = vec!["ZADD", key];
             all.extend(words.iter().map(String::as_str));
             self.command(&all);
         }
         self.send()?;
         let mut line = Vec::new();
-        for _ in 0..by_author.len() {
+        for _ in 0..sets.len() {
             self.number(&mut line)?;
         }
         Ok(())
     }
 
-    /// The newest `max_results` of the newest `cap` posts of each account.
+    /// The newest `max_results` of the newest posts of each account: for every list its name and
+    /// how many of one account count.
     ///
     /// # Errors
     /// When the server does not answer as expected.
     pub fn newest(
         &mut self,
         following: &[Id],
-        cap: usize,
+        lists: &[(char, usize)],
         max_results: usize,
     ) -> io::Result<Vec<u64>> {
-        let last = (cap - 1).to_string();
-        for author in following {
-            self.command(&["ZREVRANGE", &author.0.to_string(), "0", &last, "WITHSCORES"]);
+        for (list, cap) in lists {
+            let last = (cap - 1).to_string();
+            for author in following {
+                self.command(&["ZREVRANGE", &key(*list, *author), "0", &last, "WITHSCORES"]);
+            }
         }
         self.send()?;
         let mut found: Vec<(u64, u64)> = Vec::new();
         let mut line = Vec::new();
-        for _ in following {
+        for _ in 0..lists.len() * following.len() {
             for _ in 0..self.number(&mut line)? / 2 {
                 let id = self.bulk(&mut line)?;
                 found.push((self.bulk(&mut line)?, id));

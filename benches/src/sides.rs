@@ -11,8 +11,6 @@ use xfeed_core::thunder::{PostStore, ReadLimits, ReadRequest, Record, StoreSetti
 use crate::published::{Post, Published};
 use crate::workload::{START_MS, Viewer, Workload};
 
-/// Most posts in an answer.
-pub const MAX_RESULTS: usize = 1_200;
 /// Posts a writer applies between two readers.
 pub const MAX_BATCH: usize = 256;
 /// Messages the published server applies at once.
@@ -22,8 +20,9 @@ pub const CHUNK: usize = 100_000;
 /// Nothing of the workload is older.
 const RETENTION_MS: u64 = 8 * 86_400_000;
 
-const LIMITS: ReadLimits = ReadLimits {
-    max_results: MAX_RESULTS,
+/// The published limits of a read.
+pub const LIMITS: ReadLimits = ReadLimits {
+    max_results: 1_200,
     max_originals_per_author: 50,
     max_secondary_per_author: 30,
     max_videos_per_author: 100,
@@ -37,8 +36,6 @@ pub enum Want {
     All,
     /// Originals only, for peers that know no other rules.
     Originals,
-    /// Posts with a video and reposts of them.
-    Videos,
 }
 
 /// A request as it comes in.
@@ -87,8 +84,8 @@ impl Ours {
     }
 
     /// The store inside.
-    pub fn into_inner(self) -> Shared<PostStore> {
-        self.0
+    pub fn shared(&self) -> &Shared<PostStore> {
+        &self.0
     }
 }
 
@@ -127,7 +124,7 @@ impl Side for Ours {
             excluded: &excluded,
             oldest_ms: START_MS,
             newest_ms: i64::MAX,
-            videos_only: want == Want::Videos,
+            videos_only: false,
             limits,
             start: 0,
             expired: None,
@@ -141,18 +138,21 @@ impl Side for Published {
     fn insert(&self, records: &[Record]) {
         for batch in records.chunks(PUBLISHED_BATCH) {
             let batch: Vec<Post> = batch.iter().map(Post::from).collect();
-            let newest_ms = records.iter().map(|record| record.created_ms).max();
+            let newest_ms = batch.iter().map(Post::created_ms).max();
             self.insert(batch, newest_ms.map_or(0, |newest_ms| newest_ms + 1));
         }
     }
 
     fn newest(&self, request: &Request, want: Want) -> Vec<u64> {
+        assert!(
+            want == Want::All,
+            "the published layout has one kind of read"
+        );
         let found = self.newest(
             request.viewer.0.cast_signed(),
             &request.plain_following,
             &request.plain_excluded,
-            MAX_RESULTS,
-            want == Want::Videos,
+            LIMITS.max_results,
         );
         found.into_iter().map(i64::cast_unsigned).collect()
     }

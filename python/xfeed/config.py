@@ -58,7 +58,7 @@ class ThunderConfig(_Section):
 
 
 class StoreConfig(ThunderConfig):
-    """`xfeed.PostStore`, the post store alone. What `ThunderConfig` has is meant in the same way."""
+    """`xfeed.PostStore`, the post store alone."""
 
     max_posts_per_timeline: Positive = Field(
         5_000,
@@ -106,7 +106,7 @@ class SnapshotConfig(_Section):
     """Snapshots of the state, so that a start need not fold the whole log."""
 
     every_events: Annotated[int, Field(ge=0, le=2**53)] = Field(
-        1_000_000,
+        500_000,
         description="events after which a snapshot is made; a clean close makes one after a tenth"
         " of them; 0: only `xfeed snapshot create` makes any",
     )

@@ -201,7 +201,11 @@ class SnapshotStore:
                     (self._directory / TEMPORARY).unlink(missing_ok=True)
             problems = []
             loaded = None
-            for number, path in self._found():
+            try:
+                found = self._found()
+            except OSError as error:
+                found, problems = [], [str(error)]
+            for number, path in found:
                 try:
                     info = _read_info(path, number)
                     refused = accept(info) if accept is not None else ""
@@ -211,14 +215,26 @@ class SnapshotStore:
                         break
                     problems.append(f"`{path}` is not used: {refused}")
                 except (OSError, XfeedError) as error:
-                    problems.append(f"{_message(error)}")
+                    problems.append(_message(error))
             self.problems = tuple(problems)
             return loaded
 
     def list(self) -> Sequence[Listed]:
-        """Every snapshot, newest first."""
+        """Every snapshot, newest first.
+
+        Raises:
+            StoreError: when the directory cannot be read.
+        """
         listed = []
-        for number, path in self._found():
+        try:
+            found = self._found()
+        except OSError as error:
+            raise StoreError(
+                f"the snapshots cannot be listed: {error}",
+                code="io_failed",
+                hint="name a data directory that you may read",
+            ) from error
+        for number, path in found:
             try:
                 listed.append(Listed(path, _read_info(path, number), ""))
             except (OSError, XfeedError) as error:

@@ -5,24 +5,26 @@
     page = store.newest(following, now_ms=now_ms)
     page.post_id, page.created_ms
 
-The store is written in Rust; here arrays are checked and defaults are looked up, nothing else. What a
-post, a reply or a repost is, and which of them are shown, says docs/store.md.
+The store is written in Rust; here arrays are checked and defaults are looked up, nothing else.
+docs/store.md says what a post, a reply or a repost is, and which of them are shown.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from xfeed import _core
-from xfeed.errors import RateLimitError
-from xfeed.store_columns import column, optional, related_columns
+from xfeed import _core, store_file
+from xfeed.errors import ConfigError, RateLimitError
+from xfeed.store_columns import InsertReport, Newest, column, optional, payloads, related_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from os import PathLike
+
+    import numpy.typing as npt
 
     from xfeed.config import StoreConfig
     from xfeed.store_columns import Column
@@ -30,60 +32,13 @@ if TYPE_CHECKING:
 MAX_CLIENTS: Final = 65_536
 """Clients that the rate limit tells apart at once."""
 
-NO_LIMIT: Final = 2**64 - 1
-
-
-class InsertReport(NamedTuple):
-    """What became of the rows or events of one call.
-
-    Attributes:
-        counts: number by outcome, such as `added`, `known` (it was there), `added_deleted` (its
-            delete came first), `too_old`; docs/store.md lists them all.
-        position: int64 `(k,)`, positions of those that were refused, ascending.
-        reason: the outcome of each refused one, or the code of the event schema.
-        message: what that means.
-    """
-
-    counts: dict[str, int]
-    position: npt.NDArray[np.int64]
-    reason: list[str]
-    message: list[str]
-
-
-class Newest(NamedTuple):
-    """The answer to one read: columns, newest first, equal times by descending id.
-
-    Attributes:
-        post_id: uint64 `(n,)`.
-        author_id: uint64 `(n,)`.
-        created_ms: int64 `(n,)`, unix milliseconds.
-        kind: uint8 `(n,)`, position in `xfeed._core.post_kinds()`: 0 original, 1 reply, 2 repost,
-            3 quote.
-        has_video: bool `(n,)`, whether the post itself has a video of 5 seconds or more.
-        authors: followed accounts that have posts.
-        authors_scanned: those that were read before the deadline.
-    """
-
-    post_id: npt.NDArray[np.uint64]
-    author_id: npt.NDArray[np.uint64]
-    created_ms: npt.NDArray[np.int64]
-    kind: npt.NDArray[np.uint8]
-    has_video: npt.NDArray[np.bool_]
-    authors: int
-    authors_scanned: int
-
-    @property
-    def partial(self) -> bool:
-        """Whether the deadline cut the read short."""
-        return self.authors_scanned < self.authors
-
 
 class PostStore:
     """Recent posts of everybody, in memory. Any number of threads may use one store.
 
-    A write waits for the readers before it and lets those who came meanwhile in after at most 256 rows;
-    no call holds the interpreter lock while it works. Equal posts, deletes and times give equal
-    answers, whatever the order and the batches in which they came.
+    A read waits for at most 256 rows of a write, and no call holds the interpreter lock while it
+    works. Equal posts and deletes give equal answers, whatever the order and the batches in which
+    they came.
 
     Args:
         retention_ms: posts older than this are forgotten, milliseconds; two days by default.
@@ -116,7 +71,7 @@ class PostStore:
         return {
             "retention_ms": self._retention_ms,
             "max_posts_per_timeline": config.max_posts_per_timeline,
-            "max_bytes": NO_LIMIT if config.max_bytes is None else config.max_bytes,
+            "max_bytes": store_file.NO_LIMIT if config.max_bytes is None else config.max_bytes,
             "hidden_authors": list(config.hidden_authors),
         }
 
@@ -176,7 +131,7 @@ class PostStore:
             "media_duration_ms": optional(media_duration_ms, np.uint32, "media_duration_ms"),
             **related_columns(related),
         }
-        return self._report(self._store.insert_many(columns, **self._door(now_ms)))
+        return InsertReport(*self._store.insert_many(columns, **self._door(now_ms)))
 
     def insert_json(self, lines: Sequence[bytes], *, now_ms: int | None = None) -> InsertReport:
         """Applies events of docs/events.md given as JSON lines: posts, edits, deletes, undeletes.
@@ -185,7 +140,7 @@ class PostStore:
             lines: one event each.
             now_ms: as in `insert_many`.
         """
-        return self._report(self._store.insert_json(_payloads(lines), **self._door(now_ms)))
+        return InsertReport(*self._store.insert_json(payloads(lines), **self._door(now_ms)))
 
     def insert_protobuf(
         self, messages: bytes | Sequence[bytes], *, now_ms: int | None = None
@@ -200,8 +155,8 @@ class PostStore:
         """
         door = self._door(now_ms)
         if isinstance(messages, bytes):
-            return self._report(self._store.insert_delimited(messages, **door))
-        return self._report(self._store.insert_protobuf(_payloads(messages), **door))
+            return InsertReport(*self._store.insert_delimited(messages, **door))
+        return InsertReport(*self._store.insert_protobuf(payloads(messages), **door))
 
     def delete_many(self, post_id: Column, at_ms: Column) -> None:
         """Deletes posts, known or not: a post that comes after its delete stays hidden.
@@ -240,7 +195,7 @@ class PostStore:
         seed: int = 0,
         client: str = "",
     ) -> Newest:
-        """The newest posts of the accounts in `following`, made within the retention until `now_ms`.
+        """The newest posts of some accounts, made within the retention until `now_ms`.
 
         Args:
             following: uint64 `(f,)`, accounts in any order.
@@ -326,26 +281,64 @@ class PostStore:
         """Forgets everything, deletes too."""
         self._store.clear()
 
-    def trim(self, now_ms: int) -> int:
-        """Forgets what is older than the retention at `now_ms`; returns how many posts went.
+    def trim(self, now_ms: int) -> None:
+        """Forgets what is older than the retention at `now_ms`, in pieces that readers get between.
 
         Inserts do this by themselves as time goes on.
         """
-        return self._store.trim(now_ms)
+        self._store.trim(now_ms)
+
+    def save(self, path: str | PathLike[str], offsets: Mapping[str, int] | None = None) -> None:
+        """Writes the state to a file. Reads go on meanwhile, writes wait until it is captured.
+
+        The file is written beside `path`, forced to the disk, loaded and compared with the state,
+        and only then gets its name: a crash or a full disk leaves what was there before.
+
+        Args:
+            path: the file; one that is there is replaced.
+            offsets: where the logs stand that the posts came from, 0 to 2^64 - 1 each; they come
+                back from `offsets_of`.
+
+        Raises:
+            StoreError: when it cannot be written or does not check out.
+        """
+        store_file.save(self._store, self._arguments(), path, dict(offsets or {}))
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], **settings: Any) -> PostStore:
+        """The store that `save` wrote.
+
+        Args:
+            path: the file.
+            settings: as for the class. What decides the state (`retention_ms`,
+                `max_posts_per_timeline`, `max_bytes`) comes from the file when it is left out, and
+                must be what the store was made with when it is given.
+
+        Raises:
+            StoreError: naming the file, the byte and the section where it is damaged, or the
+                setting that differs.
+            ConfigError: as the class.
+        """
+        store = cls(**(store_file.settings_of(path) | settings))
+        store._store = store_file.load(path, store._arguments())
+        return store
+
+    @staticmethod
+    def offsets_of(path: str | PathLike[str]) -> dict[str, int]:
+        """The offsets that a file was saved with.
+
+        Raises:
+            StoreError: as `load`, but only the beginning of the file is looked at.
+        """
+        return store_file.offsets_of(path)
 
     def _door(self, now_ms: int | None) -> dict[str, Any]:
         return {"now_ms": now_ms, "max_future_ms": self._config.max_future_ms}
 
-    @staticmethod
-    def _report(
-        report: tuple[dict[str, int], npt.NDArray[np.int64], list[str], list[str]],
-    ) -> InsertReport:
-        return InsertReport(*report)
-
 
 def _settings(retention_ms: int | None, given: Mapping[str, Any]) -> tuple[StoreConfig, int]:
     # pydantic loads with the first store and not with xfeed.
-    from xfeed.config import MAX_SECS, ConfigError, store_config
+    from xfeed.config import MAX_SECS, store_config
 
     config = store_config(given)
     if retention_ms is None:
@@ -361,11 +354,3 @@ def _settings(retention_ms: int | None, given: Mapping[str, Any]) -> tuple[Store
 
 def _or(given: int | None, default: int) -> int:
     return default if given is None else given
-
-
-def _payloads(payloads: Sequence[bytes]) -> list[bytes]:
-    found = list(payloads)
-    wrong = next((payload for payload in found if not isinstance(payload, bytes)), None)
-    if wrong is not None:
-        raise TypeError(f"every event is given as bytes, got {type(wrong).__name__}")
-    return found

@@ -1,18 +1,19 @@
-"""Arrays as the post store takes them, or a `ShapeError` that says how to fix the call."""
+"""Columns of the post store: what goes in, checked, and what comes out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from xfeed.errors import ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-Column: TypeAlias = npt.NDArray[Any] | "Sequence[int]"
+    import numpy.typing as npt
+
+Column: TypeAlias = "npt.NDArray[Any] | Sequence[int]"
 """Integers: an array of the dtype that is named where it is taken, or a sequence of ints."""
 
 RELATED: Final = (
@@ -28,12 +29,62 @@ RELATED: Final = (
 """The columns of ids that not every post has."""
 
 
+class InsertReport(NamedTuple):
+    """What became of the rows or events of one call.
+
+    Attributes:
+        counts: number by outcome, such as `added`, `known` (it was there), `added_deleted` (its
+            delete came first), `too_old`; docs/store.md lists them all.
+        position: int64 `(k,)`, positions of those that were refused, ascending.
+        reason: the outcome of each refused one, or the code of the event schema.
+        message: what that means.
+    """
+
+    counts: dict[str, int]
+    position: npt.NDArray[np.int64]
+    reason: list[str]
+    message: list[str]
+
+
+class Newest(NamedTuple):
+    """The answer to one read: columns, newest first, equal times by descending id.
+
+    Attributes:
+        post_id: uint64 `(n,)`.
+        author_id: uint64 `(n,)`.
+        created_ms: int64 `(n,)`, unix milliseconds.
+        kind: uint8 `(n,)`, position in `xfeed._core.post_kinds()`: 0 original, 1 reply, 2 repost,
+            3 quote.
+        has_video: bool `(n,)`, whether the post itself has a video of 5 seconds or more.
+        authors: followed accounts that have posts.
+        authors_scanned: those that were read before the deadline.
+    """
+
+    post_id: npt.NDArray[np.uint64]
+    author_id: npt.NDArray[np.uint64]
+    created_ms: npt.NDArray[np.int64]
+    kind: npt.NDArray[np.uint8]
+    has_video: npt.NDArray[np.bool_]
+    authors: int
+    authors_scanned: int
+
+    @property
+    def partial(self) -> bool:
+        """Whether the deadline cut the read short."""
+        return self.authors_scanned < self.authors
+
+
 def optional(values: Column | None, dtype: type[np.generic], name: str) -> Any:
+    """As `column`, where there may be none."""
     return None if values is None else column(values, dtype, name)
 
 
 def column(values: Column, dtype: type[np.generic], name: str) -> npt.NDArray[Any]:
-    """The values as an array that the engine can borrow."""
+    """The values as an array that the engine can borrow.
+
+    Raises:
+        ShapeError: saying what is wrong and how to mend it.
+    """
     if not isinstance(values, np.ndarray):
         return _from_ints(values, dtype, name)
     if values.dtype != dtype:
@@ -58,10 +109,10 @@ def column(values: Column, dtype: type[np.generic], name: str) -> npt.NDArray[An
 
 
 def _from_ints(values: Iterable[int], dtype: type[np.generic], name: str) -> npt.NDArray[Any]:
-    values = list(values)
+    found: list[object] = list(values)
     try:
-        if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
-            return np.array(values, dtype=dtype)
+        if all(isinstance(value, int) and not isinstance(value, bool) for value in found):
+            return np.array(found, dtype=dtype)
     except OverflowError:
         pass
     raise ShapeError(
@@ -72,6 +123,7 @@ def _from_ints(values: Iterable[int], dtype: type[np.generic], name: str) -> npt
 
 
 def related_columns(given: Mapping[str, Column]) -> dict[str, Any]:
+    """Every column of `RELATED` as values and mask, None where it is not given."""
     unknown = [name for name in given if name not in RELATED]
     if unknown:
         raise TypeError(f"`{unknown[0]}` is no column of posts; those are {', '.join(RELATED)}")
@@ -83,3 +135,12 @@ def related_columns(given: Mapping[str, Column]) -> dict[str, Any]:
         else:
             columns[name] = (column(values, np.uint64, name), None)
     return columns
+
+
+def payloads(given: Sequence[bytes]) -> list[bytes]:
+    """The events, each checked to be bytes."""
+    found: list[object] = list(given)
+    wrong = next((payload for payload in found if not isinstance(payload, bytes)), None)
+    if wrong is not None:
+        raise TypeError(f"every event is given as bytes, got {type(wrong).__name__}")
+    return list(given)

@@ -15,7 +15,7 @@ from xfeed.replay import world_settings
 
 START_MS = 1_700_000_000_000
 
-PATIENCE_SECS = 60
+PATIENCE_SECS = 40
 """How long a test waits for what must come; on a free machine it comes at once."""
 
 
@@ -43,8 +43,17 @@ class Wire:
         values = {name.replace("_", "."): str(value) for name, value in settings.items()}
         self.admin.create_topics([NewTopic(topic, partitions, 1, config=values)])[topic].result()
 
+    def touch(self, topic: str) -> None:
+        """Asks the mock for a topic, which makes it."""
+        self._producer.list_topics(topic, timeout=10)
+
     def grow(self, topic: str, partitions: int) -> None:
         self.admin.create_partitions([NewPartitions(topic, partitions)])[topic].result()
+
+        def seen() -> int:
+            return len(self._producer.list_topics(topic, timeout=10).topics[topic].partitions)
+
+        wait(lambda: seen() == partitions)
 
     def delete(self, topic: str) -> None:
         self.admin.delete_topics([topic])[topic].result()

@@ -15,7 +15,7 @@ ALLOWED: dict[str, set[str]] = {
     "query": LEAVES,
     "batch": LEAVES | {"event"},
     "verdict": LEAVES,
-    "thunder": LEAVES | {"event"},
+    "thunder": LEAVES | {"event", "snapshot"},
     "embed": LEAVES,
     "snapshot": LEAVES,
     "world": LEAVES | REQUEST | {"event", "snapshot", "thunder"},

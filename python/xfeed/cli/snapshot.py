@@ -95,7 +95,8 @@ def _line(info: SnapshotInfo) -> str:
     offsets = ", ".join(f"{name} {offset:,}" for name, offset in sorted(info.offsets.items()))
     return (
         f"{info.path}: {offsets}; {info.counts['events']:,} events, "
-        f"{info.counts['posts']:,} posts, {info.n_bytes / 2**20:.1f} MiB, state {info.state_hash[:12]}"
+        f"{info.counts['posts']:,} posts, {info.n_bytes / 2**20:.1f} MiB, "
+        f"state {info.state_hash[:12]}"
     )
 
 

@@ -23,11 +23,15 @@ AREAS: Final[Mapping[str, tuple[Shape, ...]]] = {
     "thunder.caps": thunder.READ,
     "thunder.deletes": thunder.READ,
     "thunder.duplicates": thunder.READ,
+    "thunder.kafka": thunder.RAW_CREATES,
     "thunder.out_of_order": thunder.READ,
+    "thunder.rate_limit": thunder.RATE_LIMIT,
     "thunder.reply_rule": thunder.READ,
+    "thunder.request_defaults": thunder.REQUEST_DEFAULTS,
     "thunder.retention": thunder.RETENTION,
     "thunder.scan_limit": thunder.READ,
     "thunder.sort": thunder.READ,
     "thunder.trim": thunder.TRIM,
+    "thunder.video": thunder.READ,
 }
 """Area to the shapes of input that it knows."""

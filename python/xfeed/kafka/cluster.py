@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-ASK_SECS = 5.0
+ASK_SECS = 3.0
 """How long one question to the brokers may take."""
 
 
@@ -73,7 +73,8 @@ def look_up(consumer: Any, admin: Any, topics: Sequence[str]) -> Cluster:
                 )
             found[topic] = tuple(sorted(about.partitions))
         # Without a controller nobody knows identities; asking would only wait.
-        ids = _topic_ids(admin, topics) if metadata.controller_id >= 0 else {}
+        has_controller = metadata.controller_id in metadata.brokers
+        ids = topic_ids(admin, topics) if has_controller else {}
     except KafkaException as error:
         raise unavailable(error.args[0], ", ".join(topics)) from error
     return Cluster(
@@ -82,7 +83,12 @@ def look_up(consumer: Any, admin: Any, topics: Sequence[str]) -> Cluster:
     )
 
 
-def _topic_ids(admin: Any, topics: Sequence[str]) -> dict[str, str]:
+def topic_ids(admin: Any, topics: Sequence[str]) -> dict[str, str]:
+    """Identities by name; empty where the brokers know none.
+
+    Raises:
+        Unavailable: when they do not answer, or a topic is missing.
+    """
     from confluent_kafka import KafkaError, KafkaException, TopicCollection
 
     asked = admin.describe_topics(TopicCollection(list(topics)), request_timeout=ASK_SECS)
@@ -91,7 +97,7 @@ def _topic_ids(admin: Any, topics: Sequence[str]) -> dict[str, str]:
     except KafkaException as error:
         if error.args[0].code() == KafkaError._UNSUPPORTED_FEATURE:  # noqa: SLF001 - its public name
             return {}
-        raise
+        raise unavailable(error.args[0], ", ".join(topics)) from error
 
 
 def spans(consumer: Any, parts: Sequence[tuple[str, int]]) -> dict[str, Span]:

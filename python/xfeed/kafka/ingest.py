@@ -11,9 +11,11 @@ from xfeed import _core
 from xfeed import config as config_module
 from xfeed.errors import StoreError, XfeedError
 from xfeed.events import system_now_ms
+from xfeed.kafka import client
 from xfeed.kafka import directory as directory_module
 from xfeed.kafka.address import Address
 from xfeed.kafka.buffer import Batch, Buffer
+from xfeed.kafka.cluster import topic_ids
 from xfeed.kafka.dead_letters import DeadLetters
 from xfeed.kafka.health import Health
 from xfeed.kafka.plan import check_identity
@@ -22,7 +24,7 @@ from xfeed.kafka.reader import Reader
 from xfeed.kafka.saver import Saver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from xfeed._core import EventBatch
@@ -82,6 +84,7 @@ class KafkaIngest:
         self._ready_after_secs: float | None = None
         self._asked_to_stop = threading.Event()
         self._ended = threading.Event()
+        self._admin: Any = None
         self._lock = directory_module.take(self._directory)
         try:
             self._open(now_ms)
@@ -93,7 +96,9 @@ class KafkaIngest:
         marked = directory_module.read_marker(self._directory)
         if marked is not None:
             check_identity(marked, "", self._address.topics)
-        self._saver = Saver(self._directory, self._config, self._progress, self._health)
+        self._saver = Saver(
+            self._directory, self._config, self._progress, self._health, self._topic_ids
+        )
         saved = self._saver.load()
         self._reader = Reader(
             self._address,
@@ -108,6 +113,15 @@ class KafkaIngest:
             on_rebuild=self._on_rebuild,
         )
         self._applier = threading.Thread(target=self._run, name="xfeed-kafka-applier", daemon=True)
+
+    def _topic_ids(self, topics: Sequence[str]) -> dict[str, str]:
+        """Asks on a connection of its own: the reader's may be busy."""
+        if self._admin is None:
+            client.load()
+            from confluent_kafka.admin import AdminClient
+
+            self._admin = client.make(AdminClient, client.properties(self._address, {}))
+        return topic_ids(self._admin, topics)
 
     def _on_connect(self, cluster: Cluster) -> None:
         directory_module.write_marker(self._directory, cluster)

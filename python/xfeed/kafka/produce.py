@@ -21,6 +21,7 @@ from xfeed.errors import ConfigError, StoreError
 from xfeed.events import system_now_ms, to_payload
 from xfeed.kafka import client
 from xfeed.kafka.address import Address
+from xfeed.kafka.cluster import ASK_SECS, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -178,6 +179,21 @@ class _Sender:
                 },
             ),
         )
+
+        for topic in address.topics:
+            self._check(topic)
+
+    def _check(self, topic: str) -> None:
+        """A topic that is not there is an error now, not after the patience of the client."""
+        from confluent_kafka import KafkaException
+
+        try:
+            error = self._producer.list_topics(topic, timeout=ASK_SECS).topics[topic].error
+        except KafkaException as problem:
+            error = problem.args[0]
+        if error is not None:
+            found = unavailable(error, topic)
+            raise StoreError(f"nothing was sent: {found}", code=found.code)
 
     def _on_delivery(self, error: Any, message: Any) -> None:
         if error is None:

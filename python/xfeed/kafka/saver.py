@@ -10,10 +10,10 @@ from xfeed import _core
 from xfeed.errors import XfeedError
 from xfeed.kafka.plan import Saved, read_source, source_of
 from xfeed.replay import world_settings
-from xfeed.snapshots import DIRECTORY, SnapshotStore
+from xfeed.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from xfeed.config import FeedConfig
@@ -40,19 +40,27 @@ class Saver:
         config: the settings.
         progress: the offsets that go with the world.
         health: gets told when a snapshot fails.
+        topic_ids: asks the brokers for the identities of these topics, by name.
     """
 
     def __init__(
-        self, directory: Path, config: FeedConfig, progress: Progress, health: Health
+        self,
+        directory: Path,
+        config: FeedConfig,
+        progress: Progress,
+        health: Health,
+        topic_ids: Callable[[Sequence[str]], dict[str, str]],
     ) -> None:
         self._settings = world_settings(config)
         self._every_secs = config.kafka.snapshot_secs
         self._every_events = config.kafka.snapshot_events
         self._progress = progress
         self._health = health
-        self._store = SnapshotStore(directory / DIRECTORY)
+        self._store = SnapshotStore(directory)
         self._lock = threading.Lock()
-        self._source = ""
+        self._ask_topic_ids = topic_ids
+        self._cluster_id = ""
+        self._topic_ids: dict[str, str] = {}
         self._saved_offsets: dict[str, int] = {}
         self._next = time.monotonic() + self._every_secs
         self._worker: threading.Thread | None = None
@@ -79,8 +87,8 @@ class Saver:
 
     def identify(self, cluster: Cluster) -> None:
         """Notes what the offsets belong to."""
-        ids = {name: topic.topic_id for name, topic in cluster.topics.items()}
-        self._source = source_of(cluster.cluster_id, ids)
+        self._cluster_id = cluster.cluster_id
+        self._topic_ids = {name: topic.topic_id for name, topic in cluster.topics.items()}
 
     def rebuild(self, reason: str) -> None:
         """Starts with an empty world; the old snapshots stay until it has caught up."""
@@ -104,10 +112,10 @@ class Saver:
         if not is_due or self._worker_is_busy():
             return
         news = self._news()
-        if news is None:
-            return
         self._next = time.monotonic() + self._every_secs
         self._n_since = 0
+        if news is None:
+            return
         captured = threading.Event()
         self._worker = threading.Thread(
             target=self._save, args=(news, captured), name="xfeed-kafka-snapshot", daemon=True
@@ -141,12 +149,26 @@ class Saver:
         return self._worker is not None and self._worker.is_alive()
 
     def _news(self) -> _News | None:
-        """What there is to save; None when it is on the disk already or not fit to be."""
+        """What there is to save; None when it is on the disk already or not fit to be.
+
+        A topic that was deleted and made anew may have slipped events of its own into the state
+        before anybody noticed. An identity never comes back: when it is still the same now, with
+        everything applied that the snapshot will hold, the state is clean.
+        """
         with self._lock:
             offsets = self._progress.offsets()
             if not offsets or offsets == self._saved_offsets or self._is_rebuilding:
                 return None
-            return _News(self.world, offsets, self._source)
+            source = source_of(self._cluster_id, self._topic_ids)
+            news = _News(self.world, offsets, source)
+            known = {name: topic_id for name, topic_id in self._topic_ids.items() if topic_id}
+        try:
+            is_same = not known or self._ask_topic_ids(tuple(known)) == known
+            problem = None if is_same else "a topic is not the one that the state was read from"
+        except XfeedError as error:
+            problem = str(error)
+        self._health.warn("snapshot_postponed", problem)
+        return news if problem is None else None
 
     def _save(self, news: _News, captured: threading.Event) -> None:
         try:

@@ -9,9 +9,12 @@ mod error;
 mod event;
 mod filter;
 mod query;
+mod rate_limit;
 mod score;
 mod snapshot;
 mod store;
+mod store_in;
+mod store_out;
 mod world;
 
 use pyo3::prelude::*;
@@ -34,11 +37,13 @@ mod _core {
     #[pymodule_export]
     use crate::query::Query;
     #[pymodule_export]
+    use crate::rate_limit::RateLimiter;
+    #[pymodule_export]
     use crate::score::{WeightedSum, author_diversity, out_of_network, top_k};
     #[pymodule_export]
     use crate::snapshot::{SnapshotFile, snapshot_header, verify_snapshot};
     #[pymodule_export]
-    use crate::store::{PostStore, RateLimiter};
+    use crate::store::PostStore;
     #[pymodule_export]
     use crate::world::World;
 

@@ -44,9 +44,17 @@ pub(crate) fn write(
     source: &str,
     offsets: BTreeMap<String, u64>,
 ) -> Result<SnapshotFile> {
+    create(path, |file| world.write_snapshot(source, offsets, file))
+}
+
+/// Gives a new file to `write`.
+pub(crate) fn create(
+    path: PathBuf,
+    write: impl FnOnce(&File) -> Result<Header>,
+) -> Result<SnapshotFile> {
     let open = File::options().write(true).create_new(true).open(&path);
     let written = open.map_err(Error::from).and_then(|file| {
-        let header = world.write_snapshot(source, offsets, &file)?;
+        let header = write(&file)?;
         Ok((file, header))
     });
     let (file, header) = written.map_err(|error| named(&path, error))?;
@@ -59,13 +67,13 @@ pub(crate) fn read(path: &Path, settings: Option<&WorldSettings>) -> Result<(Wor
     read().map_err(|error| named(path, error))
 }
 
-fn open(path: &Path) -> Result<BufReader<File>> {
-    // Two hashed frames at a time; larger buffers were no faster.
+pub(crate) fn open(path: &Path) -> Result<BufReader<File>> {
+    // Room for two frames.
     Ok(BufReader::with_capacity(1 << 21, File::open(path)?))
 }
 
 /// The error with the name of the file.
-fn named(path: &Path, error: Error) -> Error {
+pub(crate) fn named(path: &Path, error: Error) -> Error {
     let message = format!("`{}`: {}", path.display(), error.message);
     Error { message, ..error }
 }

@@ -1,110 +1,46 @@
 //! The post store, usable alone.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashSet;
 use numpy::{PyArray1, PyReadonlyArray1, ToPyArray};
-use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString};
-use xfeed_core::event::{self, Event, PostKind, Reject};
+use pyo3::types::{PyBytes, PyDict};
+use xfeed_core::event::{self, Event, Reject};
 use xfeed_core::ids::Id;
-use xfeed_core::rate_limit;
 use xfeed_core::shared::Shared;
-use xfeed_core::thunder::columns::{Ids, PostRows};
-use xfeed_core::thunder::intake::{Door, Intake, Outcome};
-use xfeed_core::thunder::{Found, ReadLimits, ReadRequest, Record, StoreSettings};
+use xfeed_core::thunder::intake::{Door, Intake};
+use xfeed_core::thunder::{ReadLimits, ReadRequest, Record, StoreSettings};
 
 use crate::convert::slice1;
 use crate::detach::{detached, unlocked};
-
-/// Rows that are copied or decoded at once.
-const CHUNK: usize = 16_384;
+use crate::snapshot::{self, SnapshotFile};
+use crate::store_in::{CHUNK, PostColumns, optional_ids};
+use crate::store_out::{Report, Tally, found_dict, record_dict};
 
 /// Rows that are applied at once, while readers wait.
 const BATCH: usize = 256;
 
-/// An optional column of ids: its values, and true where a row has none.
-type IdColumn<'py> = (
-    PyReadonlyArray1<'py, u64>,
-    Option<PyReadonlyArray1<'py, bool>>,
-);
-
-/// `(counts by outcome, positions of refused rows, their reasons, what those mean)`.
-type Report<'py> = (
-    Bound<'py, PyDict>,
-    Bound<'py, PyArray1<i64>>,
-    Bound<'py, PyList>,
-    Bound<'py, PyList>,
-);
-
-/// Counts of outcomes, and the rows that were refused.
-#[derive(Default)]
-struct Tally {
-    counts: Vec<u64>,
-    invalid: u64,
-    refused: Vec<(usize, Refusal)>,
+fn door(now_ms: Option<i64>, max_future_ms: u64) -> Door {
+    Door {
+        now_ms,
+        max_future_ms,
+    }
 }
 
-enum Refusal {
-    /// By a rule of the store.
-    Rule(Outcome),
-    /// By the event schema.
-    Schema(Reject),
-}
-
-impl Tally {
-    fn add(&mut self, position: usize, outcome: Outcome) {
-        let i = outcome as usize;
-        if self.counts.len() <= i {
-            self.counts.resize(Outcome::ALL.len(), 0);
-        }
-        if let Some(count) = self.counts.get_mut(i) {
-            *count += 1;
-        }
-        if outcome.is_refused() {
-            self.refused.push((position, Refusal::Rule(outcome)));
-        }
-    }
-
-    fn reject(&mut self, position: usize, reject: Reject) {
-        self.invalid += 1;
-        self.refused.push((position, Refusal::Schema(reject)));
-    }
-
-    fn report(self, py: Python<'_>) -> PyResult<Report<'_>> {
-        let counts = PyDict::new(py);
-        for (outcome, count) in Outcome::ALL.iter().zip(self.counts) {
-            if count > 0 {
-                counts.set_item(outcome.name(), count)?;
-            }
-        }
-        if self.invalid > 0 {
-            counts.set_item("invalid", self.invalid)?;
-        }
-        let positions: Vec<i64> = self
-            .refused
-            .iter()
-            .map(|(position, _)| i64::try_from(*position).unwrap_or(i64::MAX))
-            .collect();
-        let reasons = PyList::empty(py);
-        let messages = PyList::empty(py);
-        for (_, refusal) in self.refused {
-            // A million refused rows share one text.
-            let (reason, message) = match &refusal {
-                Refusal::Rule(outcome) => (
-                    PyString::intern(py, outcome.name()),
-                    PyString::intern(py, outcome.message()),
-                ),
-                Refusal::Schema(reject) => (
-                    PyString::intern(py, reject.code),
-                    PyString::new(py, &reject.message),
-                ),
-            };
-            reasons.append(reason)?;
-            messages.append(message)?;
-        }
-        Ok((counts, positions.to_pyarray(py), reasons, messages))
+fn settings(
+    retention_ms: u64,
+    max_posts_per_timeline: usize,
+    max_bytes: u64,
+    hidden_authors: Vec<u64>,
+) -> StoreSettings {
+    StoreSettings {
+        retention_ms,
+        max_posts_per_timeline,
+        max_bytes,
+        hidden_authors: hidden_authors.into_iter().map(Id).collect(),
     }
 }
 
@@ -122,6 +58,19 @@ impl PostStore {
 
     fn write<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut Intake) -> T + Send) -> T {
         unlocked(py, || self.inner.write(work))
+    }
+
+    /// Forgets in pieces between which readers get in.
+    fn trim_at(&self, now_ms: i64) {
+        self.inner.write(|intake| intake.begin_trim(now_ms));
+        while self.inner.write(Intake::sweep) {}
+        self.inner.write(|intake| intake.end_trim(now_ms));
+    }
+
+    fn trim_if_due(&self, door: Door) {
+        if let Some(now_ms) = self.inner.read(|intake| intake.due_trim(door)) {
+            self.trim_at(now_ms);
+        }
     }
 
     /// Applies what decoding gave, in batches between which readers get in.
@@ -161,137 +110,9 @@ impl PostStore {
             self.apply(&decoded, first, door, &mut tally);
             first += decoded.len();
         }
-        self.inner.write(|intake| intake.trim_if_due(door));
+        self.trim_if_due(door);
         tally
     }
-}
-
-fn ids(column: Option<&IdColumn<'_>>, name: &str, from: usize) -> PyResult<Option<Ids>> {
-    let Some((values, missing)) = column else {
-        return Ok(None);
-    };
-    let missing = match missing {
-        Some(missing) => Some(piece(slice1(missing, name)?, from)),
-        None => None,
-    };
-    Ok(Some(Ids {
-        values: piece(slice1(values, name)?, from),
-        missing,
-    }))
-}
-
-/// A copy: another thread may write to the array once the interpreter lock is let go.
-fn piece<T: Copy>(column: &[T], from: usize) -> Vec<T> {
-    let end = column.len().min(from.saturating_add(CHUNK));
-    column.get(from..end).unwrap_or_default().to_vec()
-}
-
-fn optional<T: numpy::Element + Copy>(
-    column: Option<&PyReadonlyArray1<'_, T>>,
-    name: &str,
-    from: usize,
-) -> PyResult<Option<Vec<T>>> {
-    column
-        .map(|column| slice1(column, name).map(|column| piece(column, from)))
-        .transpose()
-}
-
-/// The columns of `insert_many`, as Python gave them.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-pub(crate) struct PostColumns<'py> {
-    post_id: PyReadonlyArray1<'py, u64>,
-    author_id: PyReadonlyArray1<'py, u64>,
-    created_ms: PyReadonlyArray1<'py, i64>,
-    kind: Option<PyReadonlyArray1<'py, u8>>,
-    media_kind: Option<PyReadonlyArray1<'py, u8>>,
-    media_duration_ms: Option<PyReadonlyArray1<'py, u32>>,
-    reply_to_id: Option<IdColumn<'py>>,
-    reply_to_author_id: Option<IdColumn<'py>>,
-    root_id: Option<IdColumn<'py>>,
-    root_author_id: Option<IdColumn<'py>>,
-    repost_of_id: Option<IdColumn<'py>>,
-    repost_of_author_id: Option<IdColumn<'py>>,
-    quote_of_id: Option<IdColumn<'py>>,
-    quote_of_author_id: Option<IdColumn<'py>>,
-}
-
-impl PostColumns<'_> {
-    fn rows(&self, from: usize) -> PyResult<PostRows> {
-        let ids = |column: &Option<IdColumn<'_>>, name| ids(column.as_ref(), name, from);
-        Ok(PostRows {
-            post_id: piece(slice1(&self.post_id, "post_id")?, from),
-            author_id: piece(slice1(&self.author_id, "author_id")?, from),
-            created_ms: piece(slice1(&self.created_ms, "created_ms")?, from),
-            kind: optional(self.kind.as_ref(), "kind", from)?,
-            media_kind: optional(self.media_kind.as_ref(), "media_kind", from)?,
-            media_duration_ms: optional(
-                self.media_duration_ms.as_ref(),
-                "media_duration_ms",
-                from,
-            )?,
-            reply_to_id: ids(&self.reply_to_id, "reply_to_id")?,
-            reply_to_author_id: ids(&self.reply_to_author_id, "reply_to_author_id")?,
-            root_id: ids(&self.root_id, "root_id")?,
-            root_author_id: ids(&self.root_author_id, "root_author_id")?,
-            repost_of_id: ids(&self.repost_of_id, "repost_of_id")?,
-            repost_of_author_id: ids(&self.repost_of_author_id, "repost_of_author_id")?,
-            quote_of_id: ids(&self.quote_of_id, "quote_of_id")?,
-            quote_of_author_id: ids(&self.quote_of_author_id, "quote_of_author_id")?,
-        })
-    }
-}
-
-fn record_dict<'py>(py: Python<'py>, record: &Record) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    dict.set_item("post_id", record.id.0)?;
-    dict.set_item("author_id", record.author.0)?;
-    dict.set_item("created_ms", record.created_ms)?;
-    dict.set_item("kind", record.kind.name())?;
-    let media = event::MEDIA_KINDS.get(usize::from(record.media_kind));
-    dict.set_item("media_kind", media)?;
-    dict.set_item("media_duration_ms", record.media_duration_ms)?;
-    dict.set_item("has_video", record.has_video())?;
-    for (name, related) in [
-        ("reply_to", record.reply_to),
-        ("root", record.root),
-        ("repost_of", record.repost_of),
-        ("quote_of", record.quote_of),
-    ] {
-        dict.set_item(format!("{name}_id"), related.map(|related| related.post.0))?;
-        let author = related.and_then(|related| related.author);
-        dict.set_item(format!("{name}_author_id"), author.map(|author| author.0))?;
-    }
-    Ok(dict)
-}
-
-/// Position of a kind in `PostKind::ALL`.
-fn kind_number(kind: PostKind) -> u8 {
-    kind as u8
-}
-
-fn found_dict<'py>(
-    py: Python<'py>,
-    records: &[Record],
-    found: &Found,
-) -> PyResult<Bound<'py, PyDict>> {
-    fn column<T>(records: &[Record], value: impl Fn(&Record) -> T) -> Vec<T> {
-        records.iter().map(value).collect()
-    }
-    let dict = PyDict::new(py);
-    let post_id = column(records, |record| record.id.0);
-    dict.set_item("post_id", post_id.to_pyarray(py))?;
-    let author_id = column(records, |record| record.author.0);
-    dict.set_item("author_id", author_id.to_pyarray(py))?;
-    let created_ms = column(records, |record| record.created_ms);
-    dict.set_item("created_ms", created_ms.to_pyarray(py))?;
-    let kind = column(records, |record| kind_number(record.kind));
-    dict.set_item("kind", kind.to_pyarray(py))?;
-    let has_video = column(records, Record::has_video);
-    dict.set_item("has_video", has_video.to_pyarray(py))?;
-    dict.set_item("authors", found.authors)?;
-    dict.set_item("authors_scanned", found.authors_scanned)?;
-    Ok(dict)
 }
 
 #[pymethods]
@@ -304,12 +125,12 @@ impl PostStore {
         max_bytes: u64,
         hidden_authors: Vec<u64>,
     ) -> Self {
-        let settings = StoreSettings {
+        let settings = settings(
             retention_ms,
             max_posts_per_timeline,
             max_bytes,
-            hidden_authors: hidden_authors.into_iter().map(Id).collect(),
-        };
+            hidden_authors,
+        );
         Self {
             inner: Shared::new(Intake::new(settings)),
         }
@@ -330,10 +151,7 @@ impl PostStore {
         now_ms: Option<i64>,
         max_future_ms: u64,
     ) -> PyResult<Report<'py>> {
-        let door = Door {
-            now_ms,
-            max_future_ms,
-        };
+        let door = door(now_ms, max_future_ms);
         let mut tally = Tally::default();
         let mut first = 0;
         loop {
@@ -362,7 +180,7 @@ impl PostStore {
                 break;
             }
         }
-        self.write(py, |intake| intake.trim_if_due(door));
+        unlocked(py, || self.trim_if_due(door));
         tally.report(py)
     }
 
@@ -407,10 +225,7 @@ impl PostStore {
         now_ms: Option<i64>,
         max_future_ms: u64,
     ) -> PyResult<Report<'py>> {
-        let door = Door {
-            now_ms,
-            max_future_ms,
-        };
+        let door = door(now_ms, max_future_ms);
         let lines: Vec<&[u8]> = lines.iter().map(PyBytesMethods::as_bytes).collect();
         let decode = |line: &[u8]| event::decode(line, None);
         let tally = unlocked(py, || {
@@ -428,10 +243,7 @@ impl PostStore {
         now_ms: Option<i64>,
         max_future_ms: u64,
     ) -> PyResult<Report<'py>> {
-        let door = Door {
-            now_ms,
-            max_future_ms,
-        };
+        let door = door(now_ms, max_future_ms);
         let messages: Vec<&[u8]> = messages.iter().map(PyBytesMethods::as_bytes).collect();
         let decode = |message: &[u8]| event::protobuf::decode(message, None);
         let tally = unlocked(py, || {
@@ -449,10 +261,7 @@ impl PostStore {
         now_ms: Option<i64>,
         max_future_ms: u64,
     ) -> PyResult<Report<'py>> {
-        let door = Door {
-            now_ms,
-            max_future_ms,
-        };
+        let door = door(now_ms, max_future_ms);
         let messages = event::protobuf::Delimited::new(buffer.as_bytes());
         let decode = |message: Result<&[u8], Reject>| {
             message.and_then(|message| event::protobuf::decode(message, None))
@@ -580,38 +389,49 @@ impl PostStore {
         self.write(py, Intake::clear);
     }
 
-    /// Forgets what is older than the retention at `now_ms`; returns how many posts went.
-    fn trim(&self, py: Python<'_>, now_ms: i64) -> usize {
-        self.write(py, |intake| intake.trim(now_ms))
-    }
-}
-
-fn optional_ids(ids: Option<&PyReadonlyArray1<'_, u64>>) -> PyResult<Vec<Id>> {
-    match ids {
-        None => Ok(Vec::new()),
-        Some(ids) => Ok(slice1(ids, "excluded")?.iter().map(|id| Id(*id)).collect()),
-    }
-}
-
-/// So many requests a second from each client.
-#[pyclass(frozen, module = "xfeed._core")]
-pub(crate) struct RateLimiter {
-    inner: Mutex<rate_limit::RateLimiter>,
-}
-
-#[pymethods]
-impl RateLimiter {
-    #[new]
-    #[pyo3(signature = (*, per_second, max_clients))]
-    fn new(per_second: u64, max_clients: usize) -> Self {
-        Self {
-            inner: Mutex::new(rate_limit::RateLimiter::new(per_second, max_clients)),
-        }
+    /// Forgets what is older than the retention at `now_ms`.
+    fn trim(&self, py: Python<'_>, now_ms: i64) {
+        unlocked(py, || self.trim_at(now_ms));
     }
 
-    /// Counts one request of `client` at `now_ns` of a clock that never goes back; None when it
-    /// passes, else the nanoseconds after which it would.
-    fn check(&self, client: &str, now_ns: u64) -> Option<u64> {
-        self.inner.lock().check(client, now_ns).err()
+    /// Writes the state to the new file `path`. Reads go on meanwhile, writes wait.
+    fn capture(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        source: &str,
+        offsets: BTreeMap<String, u64>,
+    ) -> PyResult<SnapshotFile> {
+        detached(py, || {
+            self.inner.freeze(|intake| {
+                snapshot::create(path, |file| intake.write_snapshot(source, offsets, file))
+            })
+        })
+    }
+
+    /// The store in the snapshot `path`, which was made with the same settings.
+    #[staticmethod]
+    #[pyo3(signature = (path, *, retention_ms, max_posts_per_timeline, max_bytes, hidden_authors))]
+    fn load(
+        py: Python<'_>,
+        path: PathBuf,
+        retention_ms: u64,
+        max_posts_per_timeline: usize,
+        max_bytes: u64,
+        hidden_authors: Vec<u64>,
+    ) -> PyResult<Self> {
+        let settings = settings(
+            retention_ms,
+            max_posts_per_timeline,
+            max_bytes,
+            hidden_authors,
+        );
+        let (intake, _) = detached(py, || {
+            let read = || Intake::read_snapshot(snapshot::open(&path)?, settings);
+            read().map_err(|error| snapshot::named(&path, error))
+        })?;
+        Ok(Self {
+            inner: Shared::new(intake),
+        })
     }
 }

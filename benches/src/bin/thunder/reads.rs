@@ -14,7 +14,7 @@ use xfeed_core::thunder::Record;
 
 use crate::Effort;
 
-const FOLLOWED: [usize; 3] = [100, 1_000, 5_000];
+pub(crate) const FOLLOWED: [usize; 3] = [100, 1_000, 5_000];
 const EXCLUDED: [usize; 2] = [0, 10_000];
 /// Viewers whose answers are compared before anything is timed.
 const COMPARED: usize = 20;

@@ -1,21 +1,19 @@
-//! Reads of originals from our store beside sorted sets in Redis.
+//! Our store beside sorted sets in Redis: originals alone, where both must give the same answer, and
+//! both lists, where Redis knows no rule for replies.
 
 use std::io;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use xfeed_bench::redis::Redis;
-use xfeed_bench::sides::{CHUNK, MAX_RESULTS, Ours, Side, Want, fill};
+use xfeed_bench::redis::{ORIGINALS, Redis, SECONDARY};
+use xfeed_bench::sides::{CHUNK, LIMITS, Ours, Side, Want, fill};
 use xfeed_bench::timing::{Times, secs};
 use xfeed_bench::workload::Workload;
-use xfeed_core::event::PostKind;
 use xfeed_core::thunder::Record;
 
 use crate::Effort;
-use crate::reads::requests;
+use crate::reads::{FOLLOWED, requests};
 
-const FOLLOWED: [usize; 3] = [100, 1_000, 5_000];
-const CAP: usize = 50;
 const ROUNDS: usize = 3;
 
 pub(crate) fn run(workload: &Workload, effort: Effort) -> io::Result<Value> {
@@ -25,36 +23,56 @@ pub(crate) fn run(workload: &Workload, effort: Effort) -> io::Result<Value> {
     let ours = Ours::new();
     let mut buffer: Vec<Record> = Vec::with_capacity(CHUNK);
     fill(&ours, workload, &mut buffer);
-    let empty_bytes = redis.used_bytes()?;
-    let start = Instant::now();
-    let mut n_originals = 0;
-    for first in (0..workload.n_posts()).step_by(CHUNK) {
-        let end = workload.n_posts().min(first + CHUNK as u64);
-        buffer.clear();
-        let rows = (first..end).map(|row| workload.record(row));
-        buffer.extend(rows.filter(|record| record.kind == PostKind::Original));
-        redis.add(&buffer)?;
-        n_originals += buffer.len();
-    }
-    let fill_secs = secs(start);
-    let bytes_per_post = (redis.used_bytes()? - empty_bytes) as f64 / n_originals as f64;
+    let (bytes_per_post, posts_per_s) = fill_redis(&mut redis, workload, &mut buffer)?;
+    let originals = [(ORIGINALS, LIMITS.max_originals_per_author)];
+    let both = [originals[0], (SECONDARY, LIMITS.max_secondary_per_author)];
+    let n = LIMITS.max_results;
     let mut rows = Vec::new();
     for n_followed in FOLLOWED {
         let asked = requests(workload, &[], effort.viewers / 4, n_followed, 0);
-        let mut times: [Times; 3] = Default::default();
-        for _ in 0..ROUNDS {
+        let mut times: [Times; 4] = Default::default();
+        // The first round warms up.
+        for round in 0..=ROUNDS {
             for request in &asked {
                 let following = request.following();
-                let theirs = times[0].time(|| redis.newest(following, CAP, MAX_RESULTS))?;
+                let theirs = times[0].time(|| redis.newest(following, &originals, n))?;
                 let same = times[1].time(|| ours.newest(request, Want::Originals));
-                assert!(same == theirs, "answers differ");
-                times[2].time(|| ours.newest(request, Want::All));
+                assert!(same == theirs, "the originals of Redis and ours differ");
+                times[2].time(|| redis.newest(following, &both, n))?;
+                times[3].time(|| ours.newest(request, Want::All));
+            }
+            if round == 0 {
+                times = Default::default();
             }
         }
-        let [redis, originals, all] = times.map(Times::report);
-        rows.push(json!({
-            "followed": n_followed, "redis": redis, "ours": originals, "ours_all": all,
-        }));
+        let [theirs, same, theirs_both, all] = times.map(Times::report);
+        rows.push(
+            json!({"followed": n_followed, "wanted": "originals", "ours": same, "redis": theirs}),
+        );
+        rows.push(
+            json!({"followed": n_followed, "wanted": "all", "ours": all, "redis": theirs_both}),
+        );
     }
-    Ok(json!({"reads": rows, "bytes_per_post": bytes_per_post, "fill_secs": fill_secs}))
+    Ok(json!({"reads": rows, "bytes_per_post": bytes_per_post, "posts_per_s": posts_per_s}))
+}
+
+/// Bytes a post and posts a second.
+fn fill_redis(
+    redis: &mut Redis,
+    workload: &Workload,
+    buffer: &mut Vec<Record>,
+) -> io::Result<(f64, f64)> {
+    let empty_bytes = redis.used_bytes()?;
+    let mut took = 0.0;
+    for first in (0..workload.n_posts()).step_by(CHUNK) {
+        let end = workload.n_posts().min(first + CHUNK as u64);
+        buffer.clear();
+        buffer.extend((first..end).map(|row| workload.record(row)));
+        let start = Instant::now();
+        redis.add(buffer)?;
+        took += secs(start);
+    }
+    let bytes = redis.used_bytes()? - empty_bytes;
+    let n_posts = workload.n_posts() as f64;
+    Ok((bytes as f64 / n_posts, n_posts / took))
 }

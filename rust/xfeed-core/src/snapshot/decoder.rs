@@ -96,6 +96,18 @@ impl<'a> Decoder<'a> {
         usize::try_from(self.u64()?).map_err(|_| damaged("a count of more than this machine has"))
     }
 
+    /// A number that goes on being counted up, with room for that.
+    pub(crate) fn tally(&mut self, limit: u64) -> Result<u64> {
+        let value = self.u64()?;
+        if value < limit {
+            Ok(value)
+        } else {
+            Err(damaged(format!(
+                "a tally of {value}, less than {limit} is possible"
+            )))
+        }
+    }
+
     /// A moment.
     pub(crate) fn ms(&mut self) -> Result<UnixMs> {
         let folded = self.u64()?;

@@ -188,6 +188,7 @@ fn values_that_cannot_be_are_refused() {
     assert!(decode(&[1, 0xff], |input| input.text()).is_err());
     assert!(decode(&[0xff; 11], |input| input.u64()).is_err());
     assert!(decode(&[], |input| input.u8()).is_err());
+    assert!(decode(&[7], |input| input.tally(7)).is_err());
     for keys in [[3, 3], [4, 3]] {
         let bytes = [2, keys[0], keys[1]];
         let read = |input: &mut Decoder<'_>| Ok((input.u8()?, ()));

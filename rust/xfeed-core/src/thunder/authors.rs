@@ -6,8 +6,10 @@ use super::rows::NOWHERE;
 use super::timeline::Timeline;
 use crate::ids::Id;
 
-/// An author. A free place has empty timelines.
+/// An author. A free place has empty timelines. One line of the cache, so that looking one up and
+/// finding its timelines costs one wait.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Author {
     pub(super) id: Id,
     /// Originals and quotes.
@@ -75,6 +77,11 @@ impl Authors {
 
     pub(super) fn find(&self, id: Id) -> Option<u32> {
         self.index.find(id, |place| self.authors.get(place).id)
+    }
+
+    /// Where an author may be; see [`Index::likely`].
+    pub(super) fn likely(&self, id: Id) -> u32 {
+        self.index.likely(self.index.hash(id))
     }
 
     /// Places of many authors, [`NOWHERE`] for those that have no posts. Several at a time, so that
@@ -164,7 +171,7 @@ pub(super) fn find_many(
         }
         // Each loop asks for memory that does not depend on the loop's other turns.
         for (likely, hashed) in likely.iter_mut().zip(&hashed) {
-            likely.0 = index.likely(*hashed).unwrap_or(NOWHERE);
+            likely.0 = index.likely(*hashed);
         }
         for likely in &mut likely[..group.len()] {
             if likely.0 != NOWHERE {

@@ -8,13 +8,13 @@ use std::io::{self, Read, Write};
 
 use hashbrown::HashMap;
 
-use super::forget::Place;
 use super::rows::{self, flag};
 use super::timeline::Entry;
 use super::tombstones::Liveness;
-use super::types::{StoreCounts, StoreSettings};
+use super::types::{self, Inserted, Record, StoreCounts, StoreSettings};
 use super::{PostStore, TIME_END_MS};
-use crate::error::Result;
+use crate::clock::UnixMs;
+use crate::error::{Error, Result};
 use crate::event::MEDIA_KINDS;
 use crate::ids::Id;
 use crate::snapshot::Decoder;
@@ -120,6 +120,30 @@ impl PostStore {
         out.write_all(&bytes)
     }
 
+    /// Reads one statement; returns how many posts it keeps deleted.
+    fn decode_tombstone(&mut self, bytes: &[u8]) -> Result<u64> {
+        let id = Id(word(&bytes[..8]));
+        let wrong = |what: &str| Decoder::wrong(format!("post {} {what}", id.0));
+        if bytes[16] > 1 || self.tombstones.get(id).is_some() {
+            return Err(wrong("has a damaged tombstone"));
+        }
+        let said = Liveness {
+            at_ms: word(&bytes[8..16]).cast_signed(),
+            deleted: bytes[16] == 1,
+        };
+        if self.settings.max_bytes < u64::MAX {
+            self.set_deleted(id, said.at_ms, said.deleted);
+            return Ok(0);
+        }
+        self.tombstones.set(id, said);
+        let slot = self.find(id).filter(|_| said.deleted);
+        match slot.map(|slot| self.rows.get(slot).is_dead()) {
+            None => Ok(0),
+            Some(true) => Ok(1),
+            Some(false) => Err(wrong("is deleted and alive")),
+        }
+    }
+
     /// Reads what [`Self::encode`] wrote.
     ///
     /// # Errors
@@ -196,6 +220,7 @@ impl PostStore {
         if !frame.len().is_multiple_of(8) {
             return Err(Decoder::wrong("a frame ends in the middle of a number"));
         }
+        let mut group = Vec::new();
         while let Some(author) = words.next() {
             let n = words.next().unwrap_or(0);
             if n == 0 || n > GROUP as u64 {
@@ -203,73 +228,84 @@ impl PostStore {
                     "a group of {n} posts is impossible"
                 )));
             }
+            group.clear();
             for _ in 0..n {
-                self.decode_row(Id(author), &mut words)?;
+                group.push(Saved::read(&mut words)?);
+            }
+            if self.settings.max_bytes == u64::MAX {
+                self.load_group(Id(author), &group)?;
+            } else {
+                self.insert_group(Id(author), &group)?;
             }
             n_read += n;
         }
         Ok(n_read)
     }
 
-    fn decode_row(&mut self, author: Id, words: &mut impl Iterator<Item = u64>) -> Result<()> {
-        let (Some(id), Some(meta)) = (words.next(), words.next()) else {
-            return Err(Decoder::wrong("a frame ends in the middle of a post"));
-        };
-        let wrong = |what: &str| Decoder::wrong(format!("post {id} {what}"));
-        let mut links = [0; MAX_LINKS];
-        let n_links = rows::n_links(meta);
-        for link in &mut links[..n_links] {
-            *link = words.next().ok_or_else(|| wrong("is cut off"))?;
+    /// Takes a group as it is.
+    fn load_group(&mut self, author: Id, group: &[Saved]) -> Result<()> {
+        let (is_secondary, is_dead) = (group[0].is_secondary(), group[0].is_dead());
+        let base_ms = self.base_ms.unwrap_or(0);
+        let place = self.authors.find_or_add(author);
+        let mut entries = Vec::with_capacity(group.len());
+        for saved in group {
+            if (saved.is_secondary(), saved.is_dead()) != (is_secondary, is_dead) {
+                return Err(saved.wrong("is in a group of another kind"));
+            }
+            let slot = self.rows.add(saved.id, saved.meta, place, saved.links());
+            let slot = slot.ok_or_else(|| saved.wrong("is one too many"))?;
+            let video = saved.has_video();
+            entries.push(Entry::new(base_ms, saved.created_ms(), video, slot));
+            self.newest_ms = self.newest_ms.max(saved.created_ms());
         }
-        let links = &links[..n_links];
-        if !are_flags(meta) || self.base_ms.is_none() {
-            return Err(wrong("has flags that contradict each other"));
-        }
-        if meta & flag::HAS_DURATION != 0
-            && !links
-                .last()
-                .is_some_and(|ms| (1..=u64::from(u32::MAX)).contains(ms))
-        {
-            return Err(wrong("has an impossible duration"));
-        }
-        let created_ms = (meta >> rows::FLAG_BITS).cast_signed();
-        let place = Place {
-            id: Id(id),
-            author,
-            created_ms,
-            is_secondary: rows::is_secondary(meta),
-            n_links,
-        };
-        if !self.make_room(&place) {
-            self.gone.over_budget += 1; // The limit is lower than it was.
-            return Ok(());
-        }
-        self.newest_ms = self.newest_ms.max(created_ms);
-        let author = self.authors.find_or_add(author);
-        let slot = self.rows.add(Id(id), meta & !flag::DEAD, author, links);
-        let slot = slot.ok_or_else(|| wrong("is one too many"))?;
         let rows = &self.rows;
-        if !self
-            .index
-            .insert_new(Id(id), slot, |slot| rows.get(slot).id)
-        {
-            return Err(wrong("is there twice"));
+        let id_at = |slot| rows.get(slot).id;
+        for (saved, entry) in group.iter().zip(&entries) {
+            if !self.index.insert_new(saved.id, entry.slot(), id_at) {
+                return Err(saved.wrong("is there twice"));
+            }
         }
-        let entry = self.entry_of(slot);
-        let row = self.rows.get(slot);
-        let key = (author, row.is_secondary());
-        let last = if meta & flag::DEAD != 0 {
-            self.dead.get(&key).and_then(|dead| dead.last())
+        let key = (place, is_secondary);
+        let known = if is_dead {
+            self.dead.get(&key).map_or(&[][..], Vec::as_slice)
         } else {
-            self.authors.get(author).timeline(key.1).entries().last()
+            self.authors.get(place).timeline(is_secondary).entries()
         };
-        if last.is_some_and(|last| last.cmp(entry, &self.rows).is_ge()) {
-            return Err(wrong("is out of order"));
+        let before = known.last().into_iter().chain(&entries);
+        if !before.is_sorted_by(|a, b| a.cmp(**b, rows).is_lt()) {
+            return Err(group[0].wrong("begins a group that is out of order"));
         }
-        if meta & flag::DEAD != 0 {
-            self.bury(slot, entry);
+        if is_dead {
+            self.n_dead += entries.len() as u64;
+            self.dead.entry(key).or_default().extend(entries);
         } else {
-            self.list(slot, entry);
+            let timeline = self.authors.get_mut(place).timeline_mut(is_secondary);
+            let before = timeline.bytes();
+            timeline.extend(&entries);
+            self.timeline_bytes = self.timeline_bytes + timeline.bytes() - before;
+        }
+        Ok(())
+    }
+
+    /// Adds a group post by post, so that the memory limit holds on the way.
+    fn insert_group(&mut self, author: Id, group: &[Saved]) -> Result<()> {
+        for saved in group {
+            let links = rows::unpack(saved.meta, saved.links());
+            let inserted = self.insert(&Record {
+                id: saved.id,
+                author,
+                created_ms: saved.created_ms(),
+                kind: rows::kind(saved.meta),
+                media_kind: rows::media_kind(saved.meta),
+                media_duration_ms: links.duration_ms,
+                reply_to: links.reply_to,
+                root: links.root,
+                repost_of: links.repost_of,
+                quote_of: links.quote_of,
+            });
+            if matches!(inserted, Inserted::Known | Inserted::Conflict) {
+                return Err(saved.wrong("is there twice"));
+            }
         }
         Ok(())
     }
@@ -283,29 +319,7 @@ impl PostStore {
             let bytes = &mut bytes[..17 * now as usize];
             read(input, bytes)?;
             for said in bytes.chunks_exact(17) {
-                let id = Id(word(&said[..8]));
-                if said[16] > 1 || self.tombstones.get(id).is_some() {
-                    return Err(Decoder::wrong(format!(
-                        "the delete of post {} is damaged",
-                        id.0
-                    )));
-                }
-                let said = Liveness {
-                    at_ms: word(&said[8..16]).cast_signed(),
-                    deleted: said[16] == 1,
-                };
-                self.tombstones.set(id, said);
-                if said.deleted
-                    && let Some(slot) = self.find(id)
-                {
-                    if !self.rows.get(slot).is_dead() {
-                        return Err(Decoder::wrong(format!(
-                            "post {} is deleted and alive",
-                            id.0
-                        )));
-                    }
-                    dead += 1;
-                }
+                dead += self.decode_tombstone(said)?;
             }
             left -= now;
         }
@@ -316,13 +330,72 @@ impl PostStore {
     }
 }
 
-/// Whether flags could have been written.
-fn are_flags(meta: u64) -> bool {
-    let links = meta >> flag::LINK_SHIFT & 0b1111;
-    let told = meta >> flag::TOLD_SHIFT & 0b1111;
-    let media = (meta >> flag::MEDIA_SHIFT & flag::MEDIA) as usize;
-    let has_root_twice = meta & flag::ROOT_IS_PARENT != 0 && links & 0b11 != 0b01;
-    told & !links == 0 && media < MEDIA_KINDS.len() && !has_root_twice
+/// A post as it was written.
+struct Saved {
+    id: Id,
+    meta: u64,
+    links: [u64; MAX_LINKS],
+}
+
+impl Saved {
+    fn read(words: &mut impl Iterator<Item = u64>) -> Result<Self> {
+        let (Some(id), Some(meta)) = (words.next(), words.next()) else {
+            return Err(Decoder::wrong("a frame ends in the middle of a post"));
+        };
+        let mut saved = Self {
+            id: Id(id),
+            meta,
+            links: [0; MAX_LINKS],
+        };
+        for at in 0..rows::n_links(meta) {
+            let word = words.next();
+            saved.links[at] = word.ok_or_else(|| saved.wrong("is cut off"))?;
+        }
+        if !saved.has_sound_flags() {
+            return Err(saved.wrong("has flags that contradict each other"));
+        }
+        Ok(saved)
+    }
+
+    /// Whether the flags could have been written.
+    fn has_sound_flags(&self) -> bool {
+        let meta = self.meta;
+        let links = meta >> flag::LINK_SHIFT & 0b1111;
+        let told = meta >> flag::TOLD_SHIFT & 0b1111;
+        let has_root_twice = meta & flag::ROOT_IS_PARENT != 0 && links & 0b11 != 0b01;
+        let duration = (meta & flag::HAS_DURATION != 0).then(|| self.links().last().copied());
+        told & !links == 0
+            && !has_root_twice
+            && usize::from(rows::media_kind(meta)) < MEDIA_KINDS.len()
+            && duration
+                .is_none_or(|ms| ms.is_some_and(|ms| (1..=u64::from(u32::MAX)).contains(&ms)))
+    }
+
+    fn links(&self) -> &[u64] {
+        &self.links[..rows::n_links(self.meta)]
+    }
+
+    fn created_ms(&self) -> UnixMs {
+        (self.meta >> rows::FLAG_BITS).cast_signed()
+    }
+
+    fn is_secondary(&self) -> bool {
+        rows::is_secondary(self.meta)
+    }
+
+    fn is_dead(&self) -> bool {
+        self.meta & flag::DEAD != 0
+    }
+
+    fn has_video(&self) -> bool {
+        let duration = self.links().last().copied().unwrap_or(0);
+        self.meta & flag::HAS_DURATION != 0
+            && types::is_video(rows::media_kind(self.meta), duration as u32)
+    }
+
+    fn wrong(&self, what: &str) -> Error {
+        Decoder::wrong(format!("post {} {what}", self.id.0))
+    }
 }
 
 fn check(what: &str, expected: u64, found: u64) -> Result<()> {

@@ -295,14 +295,19 @@ impl PostStore {
     fn let_go(&mut self) -> bool {
         if self.floors.left > 0 {
             self.sweep(STEP);
-        } else if self.rows.len() == 0 || self.tombstones.bytes() as u64 > self.used_bytes() / 2 {
-            return self.let_tombstones_go();
-        } else {
-            let mut times = self.sample_times();
-            let portion = times.len() / PORTION;
-            let (_, oldest_ms, _) = times.select_nth_unstable(portion);
-            self.raise_memory_floor(*oldest_ms + 1);
+            return true;
         }
+        let many_tombstones = self.tombstones.bytes() as u64 > self.used_bytes() / 2;
+        if (many_tombstones || self.rows.len() == 0) && self.let_tombstones_go() {
+            return true;
+        }
+        let mut times = self.sample_times();
+        let portion = times.len() / PORTION;
+        if times.is_empty() {
+            return false;
+        }
+        let (_, oldest_ms, _) = times.select_nth_unstable(portion);
+        self.raise_memory_floor(*oldest_ms + 1);
         true
     }
 
@@ -313,20 +318,25 @@ impl PostStore {
         self.floors.left = self.authors.places();
     }
 
-    /// Forgets the older half of the statements about posts, with the posts as old as those.
+    /// Forgets the older half of the statements about posts, with the posts as old as those; `false`
+    /// when nothing went.
     fn let_tombstones_go(&mut self) -> bool {
-        let mut times: Vec<UnixMs> = self.tombstones.iter().map(|(_, said)| said.at_ms).collect();
-        if times.is_empty() {
+        let n_before = self.tombstones.len();
+        let said = self.tombstones.iter().map(|(id, said)| (said.at_ms, id));
+        let mut said: Vec<(UnixMs, Id)> = said.collect();
+        if said.is_empty() {
             return false;
         }
         // A little more than half, so that the tables can shrink.
-        let middle = times.len() * 5 / 8;
-        let (_, middle, _) = times.select_nth_unstable(middle);
-        let oldest_ms = middle.saturating_add(1);
-        self.raise_memory_floor(oldest_ms);
+        let middle = said.len() * 5 / 8;
+        let (_, &mut middle, _) = said.select_nth_unstable(middle);
+        self.raise_memory_floor(middle.0.saturating_add(1));
         while self.sweep(usize::MAX) {}
-        self.retain_tombstones(oldest_ms);
-        true
+        let (index, rows) = (&self.index, &self.rows);
+        self.tombstones.retain(|id, said| {
+            (said.at_ms, id) > middle || index.find(id, |slot| rows.get(slot).id).is_some()
+        });
+        self.tombstones.len() < n_before
     }
 
     /// Forgets statements older than this about posts that are not there.

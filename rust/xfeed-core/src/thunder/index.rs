@@ -7,12 +7,15 @@
 use std::hash::BuildHasher as _;
 
 use crate::ids::Id;
-use crate::thunder::rows::SLOT_BITS;
+use crate::thunder::rows::{NOWHERE, SLOT_BITS};
 
 const SHARD_BITS: u32 = 10;
 const EMPTY: u32 = u32::MAX;
 const PLACE: u32 = (1 << SLOT_BITS) - 1;
 const FIRST_CAPACITY: usize = 8;
+
+/// Cells that lie beside the first one, mostly in the same line of the cache.
+const NEAR: usize = 8;
 
 /// Places by id.
 #[derive(Debug)]
@@ -87,17 +90,20 @@ impl Index {
         self.find_hashed(self.hash(id), id, id_at)
     }
 
-    /// The first cell that a search looks at, so that many can be fetched at once.
-    pub(super) fn first_cell(&self, hashed: Hashed) -> u32 {
+    /// The first place with the right tag, [`NOWHERE`] when there is none near: enough to fetch many
+    /// rows at once before looking closer.
+    pub(super) fn likely(&self, hashed: Hashed) -> u32 {
         let shard = &self.shards[hashed.shard()];
-        let first = hashed.start() & shard.mask();
-        shard.cells.get(first).copied().unwrap_or(EMPTY)
-    }
-
-    /// The place in the first cell, when it may be the right one.
-    pub(super) fn likely(&self, hashed: Hashed) -> Option<u32> {
-        let cell = self.first_cell(hashed);
-        (cell != EMPTY && cell & !PLACE == hashed.tag()).then_some(cell & PLACE)
+        let start = hashed.start() & shard.mask();
+        for cell in shard.cells.iter().skip(start).take(NEAR) {
+            if *cell == EMPTY {
+                break;
+            }
+            if cell & !PLACE == hashed.tag() {
+                return cell & PLACE;
+            }
+        }
+        NOWHERE
     }
 
     pub(super) fn find_hashed(

@@ -12,6 +12,9 @@ use crate::thunder::{Inserted, PostStore, Record, StoreSettings};
 /// Trimming runs when time has moved on by this part of the retention.
 const TRIMS_PER_RETENTION: u64 = 48;
 
+/// Authors whose old posts are cleared away while readers wait.
+const SWEEP_AUTHORS: usize = 1024;
+
 /// Which times pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Door {
@@ -162,20 +165,29 @@ impl Intake {
         }
     }
 
-    /// Forgets what is older than the retention at `now_ms`; returns how many posts went.
-    pub fn trim(&mut self, now_ms: UnixMs) -> usize {
+    /// Hides what is older than the retention at `now_ms`. [`Intake::sweep`] clears it away in pieces
+    /// between which readers get in, and [`Intake::end_trim`] forgets old deletes.
+    pub fn begin_trim(&mut self, now_ms: UnixMs) {
         let step = self.store.settings().retention_ms / TRIMS_PER_RETENTION;
         let step = i64::try_from(step).unwrap_or(i64::MAX).max(1);
         self.next_trim_ms = now_ms.saturating_add(step);
-        self.store.trim(now_ms).len()
+        self.store.hide_before(now_ms);
     }
 
-    /// Trims when time has moved on far enough since the last trim.
-    pub fn trim_if_due(&mut self, door: Door) {
+    /// The moment of the trim that is due now that a batch is in, if one is.
+    pub fn due_trim(&self, door: Door) -> Option<UnixMs> {
         let now_ms = door.now_ms.unwrap_or(self.newest_ms);
-        if now_ms >= self.next_trim_ms {
-            self.trim(now_ms);
-        }
+        (now_ms >= self.next_trim_ms).then_some(now_ms)
+    }
+
+    /// Clears away hidden posts of some authors; returns whether there may be more.
+    pub fn sweep(&mut self) -> bool {
+        self.store.sweep(SWEEP_AUTHORS)
+    }
+
+    /// Forgets deletes that were said before the retention, of posts that are gone.
+    pub fn end_trim(&mut self, now_ms: UnixMs) {
+        self.store.trim(now_ms);
     }
 }
 

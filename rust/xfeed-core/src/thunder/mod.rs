@@ -23,6 +23,7 @@ pub mod intake;
 mod links;
 mod read;
 mod rows;
+mod saved;
 mod timeline;
 mod tombstones;
 mod types;
@@ -39,8 +40,8 @@ use crate::ids::Id;
 use authors::Authors;
 use forget::{Floors, Place};
 use index::Index;
-use rows::{Row, Rows, flag};
-use timeline::Entry;
+use rows::{NOWHERE, Row, Rows, flag};
+use timeline::{Entry, Timeline};
 use tombstones::{Liveness, Tombstones};
 
 /// Half of the range of a timeline's times lies before the first post.
@@ -48,6 +49,9 @@ const HALF_RANGE_MS: UnixMs = 1 << 34;
 
 /// What the entry of a dead post takes at most: a block of its own.
 const DEAD_BYTES: usize = 64;
+
+/// Posts whose memory is fetched together.
+const GROUP: usize = 16;
 
 /// The store.
 #[derive(Debug)]
@@ -148,7 +152,7 @@ impl PostStore {
             author: self.authors.get(row.author).id,
             created_ms: row.created_ms(),
             kind: row.kind(),
-            media_kind: ((row.meta >> flag::MEDIA_SHIFT) & flag::MEDIA) as u8,
+            media_kind: rows::media_kind(row.meta),
             media_duration_ms: links.duration_ms,
             reply_to: links.reply_to,
             root: links.root,
@@ -186,6 +190,32 @@ impl PostStore {
         let inserted = self.insert_new(record, meta, &words);
         self.words = words;
         inserted
+    }
+
+    /// Adds posts one after the other, with what became of each. Faster than one call each: the
+    /// memory that a post needs is fetched while the one before is added.
+    pub fn insert_all(&mut self, records: &[Record], outcomes: &mut Vec<Inserted>) {
+        for group in records.chunks(GROUP) {
+            std::hint::black_box(self.touch(group));
+            outcomes.extend(group.iter().map(|record| self.insert(record)));
+        }
+    }
+
+    /// Reads what adding these posts will read; no load waits for another.
+    fn touch(&self, group: &[Record]) -> u64 {
+        let mut places = [NOWHERE; GROUP];
+        let mut seen = 0;
+        for (place, record) in places.iter_mut().zip(group) {
+            seen ^= self.index.likely(self.index.hash(record.id));
+            *place = self.authors.likely(record.author);
+        }
+        let touched = places.iter().filter(|place| **place != NOWHERE);
+        touched.fold(u64::from(seen), |seen, place| {
+            let author = self.authors.get(*place);
+            let last =
+                |timeline: &Timeline| timeline.entries().last().map_or(0, |last| last.slot());
+            seen ^ u64::from(last(&author.originals) ^ last(&author.secondary))
+        })
     }
 
     fn insert_new(&mut self, record: &Record, meta: u64, words: &[u64]) -> Inserted {
@@ -352,8 +382,10 @@ impl PostStore {
 
     pub(crate) fn digest_into(&self, digest: &mut Digest) {
         let mut posts = Sum::default();
+        let mut words = Vec::new();
         for row in self.present() {
-            posts.add(&self.record_of(row).words(row.is_dead()));
+            self.record_of(row).words(row.is_dead(), &mut words);
+            posts.add(&words);
         }
         let mut tombstones = Sum::default();
         for (id, said) in self.tombstones.iter() {

@@ -7,6 +7,7 @@
 //! first entry below the bar: the cost is one step per account and a few per post of the answer.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use super::PostStore;
 use super::authors::find_many;
@@ -20,8 +21,9 @@ use crate::ids::Id;
 /// deadline costs some accounts everything instead of all accounts their replies.
 const BLOCK: usize = 64;
 
-/// Replies and reposts that are looked up together.
-const CHECKED_TOGETHER: usize = 512;
+/// Authors whose posts are looked up together: enough that waits for memory overlap, few enough that
+/// the bar rises between one lot and the next.
+const CHECKED_TOGETHER: usize = 32;
 
 impl PostStore {
     /// The newest posts of the followed accounts; see [`ReadRequest`].
@@ -44,7 +46,9 @@ impl PostStore {
                 read.videos(scanned..end);
             } else {
                 read.originals(scanned..end);
-                read.secondary(scanned..end, request.limits.max_secondary_per_author);
+                let limits = request.limits;
+                let cap = limits.max_secondary_per_author;
+                read.rounds(scanned..end, true, cap, limits.max_scan_per_author);
             }
             scanned = end;
         }
@@ -114,24 +118,27 @@ impl<'a> Read<'a> {
         entry.cmp_time(self.oldest, rows).is_lt() || self.best.is_below(entry, rows)
     }
 
-    /// Whether an entry is neither too new for this read nor excluded.
-    fn is_wanted(&self, entry: Entry) -> bool {
-        let rows = &self.store.rows;
-        entry.cmp_time(self.newest, rows).is_le()
-            && (self.request.excluded.is_empty()
-                || !self.request.excluded.contains(&rows.get(entry.slot()).id))
+    fn is_too_new(&self, entry: Entry) -> bool {
+        entry.cmp_time(self.newest, &self.store.rows).is_gt()
     }
 
-    fn originals(&mut self, block: std::ops::Range<usize>) {
+    fn originals(&mut self, block: Range<usize>) {
         let cap = self.request.limits.max_originals_per_author;
-        for i in block {
-            let timeline = &self.store.authors.get(self.authors[i]).originals;
+        if !self.request.excluded.is_empty() {
+            self.rounds(block, false, cap, usize::MAX);
+            return;
+        }
+        for (place, last) in self.heads(block, false) {
+            if last.is_none_or(|last| self.is_below(last)) {
+                continue;
+            }
+            let timeline = &self.store.authors.get(place).originals;
             let mut taken = 0;
             for entry in timeline.entries().iter().rev() {
                 if taken == cap || self.is_below(*entry) {
                     break;
                 }
-                if self.is_wanted(*entry) {
+                if !self.is_too_new(*entry) {
                     self.best.push(*entry, &self.store.rows);
                     taken += 1;
                 }
@@ -139,40 +146,52 @@ impl<'a> Read<'a> {
         }
     }
 
-    /// Replies and reposts, in rounds: each round looks at the next few of every author that has not
-    /// had its share.
-    fn secondary(&mut self, block: std::ops::Range<usize>, cap: usize) {
-        let max_scan = self.request.limits.max_scan_per_author;
-        let mut open: Vec<Cursor> = block
-            .map(|i| Cursor::new(self.authors[i], self.store))
-            .filter(|cursor| cursor.left > 0 && cap > 0)
+    /// Authors with the newest entry of a timeline each; none of the loads waits for another.
+    fn heads(&self, block: Range<usize>, is_secondary: bool) -> Vec<(u32, Option<Entry>)> {
+        let authors = self.authors[block].iter();
+        authors
+            .map(|place| {
+                let timeline = self.store.authors.get(*place).timeline(is_secondary);
+                (*place, timeline.entries().last().copied())
+            })
+            .collect()
+    }
+
+    /// What needs look-ups, in rounds: each round looks at the next few posts of every author that
+    /// has not had its share.
+    fn rounds(&mut self, block: Range<usize>, is_secondary: bool, cap: usize, max_scan: usize) {
+        let heads = self.heads(block, is_secondary);
+        let mut open: Vec<Cursor> = heads
+            .iter()
+            .filter(|(_, last)| cap > 0 && last.is_some_and(|last| !self.is_below(last)))
+            .map(|(place, _)| Cursor::new(*place, is_secondary, self.store))
             .collect();
         let mut asked = Vec::new();
         let mut checks = Checks::default();
         while !open.is_empty() {
-            let mut still_open = Vec::with_capacity(open.len());
             for together in open.chunks_mut(CHECKED_TOGETHER) {
                 asked.clear();
                 for (turn, cursor) in together.iter_mut().enumerate() {
                     let wanted = (cap - cursor.taken).min(max_scan - cursor.scanned);
                     self.next_entries(cursor, wanted, turn, &mut asked);
                 }
-                let shown = checks.run(self, &asked);
-                for ((turn, entry), shown) in asked.iter().zip(shown) {
-                    if *shown {
-                        together[*turn].taken += 1;
+                let verdicts = checks.run(self, &asked, is_secondary);
+                for ((turn, entry), verdict) in asked.iter().zip(verdicts) {
+                    let cursor = &mut together[*turn];
+                    cursor.scanned += usize::from(*verdict != Verdict::Excluded);
+                    if *verdict == Verdict::Shown {
+                        cursor.taken += 1;
                         self.best.push(*entry, &self.store.rows);
                     }
                 }
-                still_open.extend(together.iter().filter(|cursor| {
-                    cursor.left > 0 && cursor.taken < cap && cursor.scanned < max_scan
-                }));
             }
-            open = still_open;
+            open.retain(|cursor| {
+                cursor.left > 0 && cursor.taken < cap && cursor.scanned < max_scan
+            });
         }
     }
 
-    /// The next `n` entries of an author that are not excluded, newest first.
+    /// The next `n` entries of an author, newest first.
     fn next_entries(
         &self,
         cursor: &mut Cursor,
@@ -180,7 +199,8 @@ impl<'a> Read<'a> {
         turn: usize,
         asked: &mut Vec<(usize, Entry)>,
     ) {
-        let entries = self.store.authors.get(cursor.author).secondary.entries();
+        let author = self.store.authors.get(cursor.author);
+        let entries = author.timeline(cursor.is_secondary).entries();
         let end = asked.len().saturating_add(n);
         while cursor.left > 0 && asked.len() < end {
             let entry = entries[cursor.left - 1];
@@ -189,41 +209,57 @@ impl<'a> Read<'a> {
                 break;
             }
             cursor.left -= 1;
-            if self.is_wanted(entry) {
-                cursor.scanned += 1;
+            if !self.is_too_new(entry) {
                 asked.push((turn, entry));
             }
         }
     }
 
     /// Posts with a video and reposts of them; both lists of an author share its limit.
-    fn videos(&mut self, block: std::ops::Range<usize>) {
+    fn videos(&mut self, block: Range<usize>) {
         let cap = self.request.limits.max_videos_per_author;
         let max_scan = self.request.limits.max_scan_per_author;
         let mut checks = Checks::default();
         let mut asked = Vec::new();
+        let mut videos: Vec<Entry> = Vec::new();
         for i in block {
             let place = self.authors[i];
-            let author = self.store.authors.get(place);
-            let originals = author.originals.entries().iter().rev();
-            let mut videos: Vec<Entry> = originals
-                .take_while(|entry| !self.is_below(**entry))
-                .filter(|entry| entry.has_video() && self.is_wanted(**entry))
-                .take(cap)
-                .copied()
-                .collect();
-            let mut cursor = Cursor::new(place, self.store);
-            asked.clear();
-            self.next_entries(&mut cursor, max_scan, 0, &mut asked);
-            let shown = checks.run(self, &asked);
-            let reposts = asked.iter().zip(shown).filter(|(_, shown)| **shown);
-            videos.extend(reposts.take(cap).map(|((_, entry), _)| *entry));
+            let entries = self.store.authors.get(place).originals.entries();
+            let fresh = entries
+                .iter()
+                .rev()
+                .take_while(|entry| !self.is_below(**entry));
+            let wanted = fresh.filter(|entry| {
+                entry.has_video() && !self.is_too_new(**entry) && !self.is_excluded(**entry)
+            });
+            videos.clear();
+            videos.extend(wanted.take(cap));
+            let mut cursor = Cursor::new(place, true, self.store);
+            let mut n_reposts = 0;
+            while cursor.left > 0 && cursor.scanned < max_scan && n_reposts < cap {
+                asked.clear();
+                let wanted = (max_scan - cursor.scanned).min(CHECKED_TOGETHER);
+                self.next_entries(&mut cursor, wanted, 0, &mut asked);
+                let verdicts = checks.run(self, &asked, true);
+                for ((_, entry), verdict) in asked.iter().zip(verdicts) {
+                    cursor.scanned += usize::from(*verdict != Verdict::Excluded);
+                    if *verdict == Verdict::Shown {
+                        n_reposts += 1;
+                        videos.push(*entry);
+                    }
+                }
+            }
             let rows = &self.store.rows;
             videos.sort_unstable_by(|a, b| b.cmp(*a, rows));
-            for entry in videos.into_iter().take(cap) {
-                self.best.push(entry, rows);
+            for entry in videos.iter().take(cap) {
+                self.best.push(*entry, rows);
             }
         }
+    }
+
+    fn is_excluded(&self, entry: Entry) -> bool {
+        let id = || self.store.rows.get(entry.slot()).id;
+        !self.request.excluded.is_empty() && self.request.excluded.contains(&id())
     }
 
     /// Whether a reply or a repost is shown, given the row of what it answers or repeats.
@@ -241,7 +277,9 @@ impl<'a> Read<'a> {
         };
         let store = self.store;
         let author = source.map(|row| store.authors.get(row.author).id);
-        if self.request.viewer.is_some() && author.or(related.author) == self.request.viewer {
+        // Hidden when either says so, the store or the sender.
+        let viewer = self.request.viewer;
+        if viewer.is_some() && (author == viewer || related.author == viewer) {
             return false;
         }
         if self.request.videos_only {
@@ -297,10 +335,11 @@ impl<'a> Read<'a> {
     }
 }
 
-/// How far an author's replies and reposts have been read.
+/// How far an author's timeline has been read.
 #[derive(Debug, Clone, Copy)]
 struct Cursor {
     author: u32,
+    is_secondary: bool,
     /// Entries that are older than what was read.
     left: usize,
     scanned: usize,
@@ -308,56 +347,77 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn new(author: u32, store: &PostStore) -> Self {
+    fn new(author: u32, is_secondary: bool, store: &PostStore) -> Self {
+        let timeline = store.authors.get(author).timeline(is_secondary);
         Self {
             author,
-            left: store.authors.get(author).secondary.entries().len(),
+            is_secondary,
+            left: timeline.entries().len(),
             scanned: 0,
             taken: 0,
         }
     }
 }
 
-/// Look-ups of many replies and reposts at a time, so that the memory is asked for many at a time.
+/// What a look-up found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Excluded,
+    Hidden,
+    Shown,
+}
+
+/// Look-ups of many posts at a time, so that the memory is asked for many at a time.
 #[derive(Default)]
 struct Checks {
-    rows: Vec<(Row, Unpacked)>,
+    rows: Vec<Row>,
+    links: Vec<Unpacked>,
     targets: Vec<Id>,
     slots: Vec<u32>,
-    shown: Vec<bool>,
+    verdicts: Vec<Verdict>,
 }
 
 impl Checks {
-    fn run(&mut self, read: &Read<'_>, asked: &[(usize, Entry)]) -> &[bool] {
+    fn run(&mut self, read: &Read<'_>, asked: &[(usize, Entry)], is_secondary: bool) -> &[Verdict] {
         let rows = &read.store.rows;
+        let excluded = read.request.excluded;
         self.rows.clear();
-        self.rows.extend(asked.iter().map(|(_, entry)| {
-            let row = *rows.get(entry.slot());
-            (row, Unpacked::default())
+        self.rows
+            .extend(asked.iter().map(|(_, entry)| *rows.get(entry.slot())));
+        self.verdicts.clear();
+        self.verdicts.extend(self.rows.iter().map(|row| {
+            if !excluded.is_empty() && excluded.contains(&row.id) {
+                Verdict::Excluded
+            } else {
+                Verdict::Shown
+            }
         }));
-        self.targets.clear();
-        for (row, links) in &mut self.rows {
-            *links = rows.unpack(row);
-            let target = links.repost_of.or(links.reply_to);
-            // A post that points nowhere is never found as its own target, and needs not be.
-            self.targets
-                .push(target.map_or(row.id, |target| target.post));
+        if !is_secondary {
+            return &self.verdicts; // Originals follow no other rule.
         }
+        self.links.clear();
+        self.links
+            .extend(self.rows.iter().map(|row| rows.unpack(row)));
+        self.targets.clear();
+        // A post that points nowhere needs no target; its own id stands in.
+        let target = |(row, links): (&Row, &Unpacked)| {
+            let target = links.repost_of.or(links.reply_to);
+            target.map_or(row.id, |target| target.post)
+        };
+        self.targets
+            .extend(self.rows.iter().zip(&self.links).map(target));
         let id_at = |slot| rows.get(slot).id;
         find_many(&read.store.index, &self.targets, id_at, &mut self.slots);
-        self.shown.clear();
         let oldest_ms = read.store.floors.oldest_ms();
-        let checked = self
-            .rows
-            .iter()
-            .zip(&self.slots)
-            .map(|((row, links), slot)| {
-                let target = (*slot != NOWHERE).then(|| rows.get(*slot));
-                let target = target.filter(|target| target.created_ms() >= oldest_ms);
-                read.shows(row, links, target)
-            });
-        self.shown.extend(checked);
-        &self.shown
+        let looked_up = self.rows.iter().zip(&self.links).zip(&self.slots);
+        for (((row, links), slot), verdict) in looked_up.zip(&mut self.verdicts) {
+            let target = (*slot != NOWHERE).then(|| rows.get(*slot));
+            let target = target.filter(|target| target.created_ms() >= oldest_ms);
+            if *verdict == Verdict::Shown && !read.shows(row, links, target) {
+                *verdict = Verdict::Hidden;
+            }
+        }
+        &self.verdicts
     }
 }
 

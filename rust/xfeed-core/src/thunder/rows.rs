@@ -70,8 +70,12 @@ impl Row {
     }
 }
 
-fn kind(meta: u64) -> PostKind {
+pub(super) fn kind(meta: u64) -> PostKind {
     PostKind::ALL[(meta & flag::KIND) as usize]
+}
+
+pub(super) fn media_kind(meta: u64) -> u8 {
+    (meta >> flag::MEDIA_SHIFT & flag::MEDIA) as u8
 }
 
 /// Whether a row with these flags lies in the timeline of replies and reposts.

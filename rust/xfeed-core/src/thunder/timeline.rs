@@ -111,6 +111,12 @@ impl Timeline {
         }
     }
 
+    /// Adds entries that are newer than all that are there, in order.
+    pub(super) fn extend(&mut self, entries: &[Entry]) {
+        self.0.reserve_exact(entries.len());
+        self.0.extend_from_slice(entries);
+    }
+
     pub(super) fn remove(&mut self, entry: Entry, rows: &Rows) {
         if let Ok(position) = self.position(entry, rows) {
             self.0.remove(position);

@@ -40,35 +40,38 @@ pub struct Record {
 impl Record {
     /// Whether it is a video long enough to be offered as one.
     pub fn has_video(&self) -> bool {
-        self.media_kind == MEDIA_VIDEO && self.media_duration_ms >= MIN_VIDEO_MS
+        is_video(self.media_kind, self.media_duration_ms)
     }
 
-    /// Everything it says as numbers, for the state hash.
-    pub(super) fn words(&self, is_dead: bool) -> [u64; 13] {
-        let mut words = [0; 13];
-        words[0] = self.id.0;
-        words[1] = self.author.0;
-        words[2] = self.created_ms.cast_unsigned();
-        words[3] = self.kind as u64 | u64::from(self.media_kind) << 8 | u64::from(is_dead) << 16;
-        words[4] = u64::from(self.media_duration_ms);
+    /// Everything it says as numbers, for the state hash; what is absent takes none.
+    pub(super) fn words(&self, is_dead: bool, words: &mut Vec<u64>) {
+        let mut says =
+            self.kind as u64 | u64::from(self.media_kind) << 8 | u64::from(is_dead) << 16;
+        words.clear();
+        words.extend([self.id.0, self.author.0, self.created_ms.cast_unsigned(), 0]);
+        words.push(u64::from(self.media_duration_ms));
         let related = [self.reply_to, self.root, self.repost_of, self.quote_of];
         for (i, related) in related.into_iter().enumerate() {
             if let Some(related) = related {
-                words[3] |= 1 << (24 + i);
-                words[5 + 2 * i] = related.post.0;
+                says |= 1 << (24 + i);
+                words.push(related.post.0);
                 if let Some(author) = related.author {
-                    words[3] |= 1 << (32 + i);
-                    words[6 + 2 * i] = author.0;
+                    says |= 1 << (32 + i);
+                    words.push(author.0);
                 }
             }
         }
-        words
+        words[3] = says;
     }
 
     /// Whether it lies in the timeline of replies and reposts.
     pub fn is_secondary(&self) -> bool {
         matches!(self.kind, PostKind::Reply | PostKind::Repost)
     }
+}
+
+pub(super) fn is_video(media_kind: u8, duration_ms: u32) -> bool {
+    media_kind == MEDIA_VIDEO && duration_ms >= MIN_VIDEO_MS
 }
 
 /// What the store needs to know; Python's config holds the defaults.

@@ -76,12 +76,12 @@ impl Counters {
         let read = |input: &mut Decoder<'_>| {
             let post = input.id()?;
             let mut counts = Counts {
-                impressions: input.u64()?,
+                impressions: input.tally(1 << 63)?,
                 ..Counts::default()
             };
             for viewers in &mut counts.viewers {
-                *viewers = u32::try_from(input.u64()?)
-                    .map_err(|_| Decoder::wrong("a count of viewers of more than 32 bits"))?;
+                let tally = input.tally(1 << 31)?;
+                *viewers = u32::try_from(tally).unwrap_or(u32::MAX);
             }
             Ok((post, counts))
         };

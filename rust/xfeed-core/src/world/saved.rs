@@ -153,7 +153,13 @@ impl World {
             world.events,
             world.generation,
         ) = part(&mut reader, "clock", |input| {
-            Ok((input.ms()?, input.ms()?, input.u64()?, input.u64()?))
+            let times = (input.ms()?, input.ms()?);
+            Ok((
+                times.0,
+                times.1,
+                input.tally(1 << 63)?,
+                input.tally(1 << 63)?,
+            ))
         })?;
         world.names = part(&mut reader, "names", decode_names)?;
         world.posts = reader.section("posts", |input| PostStore::decode(input, settings.posts))?;

@@ -63,6 +63,10 @@ proptest! {
         let everybody: Vec<u64> = (0..n_authors).collect();
         let found = store.newest(&Reading::of(&everybody).request());
         prop_assert!(found.posts.iter().all(|id| store.get(*id).is_some()));
+        let mut bytes = Vec::new();
+        store.encode(&mut bytes).expect("a vector takes all");
+        let again = PostStore::decode(&mut bytes.as_slice(), store.settings().clone());
+        prop_assert_eq!(again.expect("it was written").digest(), store.digest());
     }
 }
 
@@ -102,6 +106,27 @@ fn deletes_of_unknown_posts_stay_within_the_limit() {
         Inserted::Added,
         "the store still works"
     );
+}
+
+/// Clocks of senders differ, and nothing that they say may close the store.
+#[test]
+fn deletes_from_the_future_do_not_close_the_store() {
+    for n_posts in [0, 1000] {
+        let mut store = limited(600 * KIB);
+        for record in flood(n_posts, 300, 0) {
+            store.insert(&record);
+        }
+        for id in 0..100_000 {
+            store.set_deleted(Id(1_000_000 + id), i64::MAX, true);
+        }
+        assert!(store.used_bytes() <= 600 * KIB);
+        let later = post(5_000, 7, 5_000);
+        assert_eq!(
+            store.insert(&later),
+            Inserted::Added,
+            "{n_posts} posts before"
+        );
+    }
 }
 
 #[test]

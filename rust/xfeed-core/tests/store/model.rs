@@ -6,7 +6,7 @@ use xfeed_core::ids::Id;
 use xfeed_core::thunder::{PostStore, Record, StoreSettings};
 
 use crate::naive::{Naive, State};
-use crate::operations::{DENSE, Operation, Reading, Spread, WIDE, config, settings};
+use crate::operations::{DENSE, FAR_APART, Operation, Reading, Spread, WIDE, config, settings};
 
 struct Pair {
     settings: StoreSettings,
@@ -39,6 +39,13 @@ impl Pair {
             Operation::Insert(record) => {
                 self.sent.push(*record);
                 self.insert(record);
+            }
+            Operation::InsertAll(records) => {
+                self.sent.extend(records);
+                let mut got = Vec::new();
+                self.store.insert_all(records, &mut got);
+                let want: Vec<_> = records.iter().map(|post| self.naive.insert(post)).collect();
+                assert_eq!(got, want);
             }
             Operation::Repeat(index) => {
                 if !self.sent.is_empty() {
@@ -117,21 +124,33 @@ fn ids_of(spread: Spread) -> impl Iterator<Item = u64> {
     (0..spread.posts).chain(ends)
 }
 
+fn compare_every_step(spread: Spread, settings: StoreSettings, operations: &[Operation]) {
+    let mut pair = Pair::new(settings);
+    for operation in operations {
+        pair.apply(operation);
+        pair.compare(ids_of(spread));
+        pair.compare_digests();
+        pair.ask(spread);
+    }
+}
+
 proptest! {
-    #![proptest_config(config(400))]
+    #![proptest_config(config(250))]
 
     #[test]
     fn few_ids_every_step_is_compared(
         settings in settings(),
         operations in prop::collection::vec(DENSE.operation(), 1..70),
     ) {
-        let mut pair = Pair::new(settings);
-        for operation in &operations {
-            pair.apply(operation);
-            pair.compare(ids_of(DENSE));
-            pair.compare_digests();
-            pair.ask(DENSE);
-        }
+        compare_every_step(DENSE, settings, &operations);
+    }
+
+    #[test]
+    fn times_far_apart_every_step_is_compared(
+        settings in settings(),
+        operations in prop::collection::vec(FAR_APART.operation(), 1..70),
+    ) {
+        compare_every_step(FAR_APART, settings, &operations);
     }
 }
 

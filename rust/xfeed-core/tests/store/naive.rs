@@ -203,8 +203,8 @@ impl Naive {
         let source = repost.repost_of;
         let sent = source.and_then(|source| source.author);
         let known = source.and_then(|source| self.record(source.post));
-        let author = known.map(|post| post.author).or(sent);
-        viewer.is_none() || author != viewer
+        let author = known.map(|post| post.author);
+        viewer.is_none() || (author != viewer && sent != viewer)
     }
 
     fn shows(&self, post: &Record, viewer: Option<Id>, followed: &BTreeSet<Id>) -> bool {

@@ -14,6 +14,8 @@ pub(crate) const RETENTION_MS: u64 = 20;
 #[derive(Debug, Clone)]
 pub(crate) enum Operation {
     Insert(Record),
+    /// Many at a time.
+    InsertAll(Vec<Record>),
     /// Sends one of the posts before again.
     Repeat(usize),
     SetDeleted(Id, i64, bool),
@@ -80,7 +82,10 @@ pub(crate) const NO_LIMITS: ReadLimits = ReadLimits {
 pub(crate) struct Spread {
     pub(crate) posts: u64,
     pub(crate) authors: u64,
+    /// Number of different times.
     pub(crate) times: i64,
+    /// Between two of them.
+    pub(crate) step_ms: i64,
 }
 
 /// So few that nearly every relation leads to a post that is there, or was.
@@ -88,6 +93,14 @@ pub(crate) const DENSE: Spread = Spread {
     posts: 24,
     authors: 5,
     times: 40,
+    step_ms: 1,
+};
+
+/// From one end of time to the other: months lie between two posts.
+pub(crate) const FAR_APART: Spread = Spread {
+    times: 1 << 15,
+    step_ms: 1 << 33,
+    ..DENSE
 };
 
 /// So many that lists are long.
@@ -95,6 +108,7 @@ pub(crate) const WIDE: Spread = Spread {
     posts: 1500,
     authors: 12,
     times: 60,
+    step_ms: 1,
 };
 
 /// Fixed seed, unless the environment says otherwise, so that a run can be repeated.
@@ -131,12 +145,20 @@ impl Spread {
     /// Times of posts, a few of which the store refuses.
     fn created(self) -> impl Strategy<Value = i64> + Clone {
         let ends = select(vec![-1, i64::MIN, i64::MAX, TIME_END_MS, TIME_END_MS - 1]);
-        prop_oneof![40 => 0..self.times, 1 => ends]
+        prop_oneof![40 => self.usual_time(), 1 => ends]
     }
 
     fn any_time(self) -> impl Strategy<Value = i64> + Clone {
         let ends = select(vec![-1, i64::MIN, i64::MIN + 1, i64::MAX, TIME_END_MS]);
-        prop_oneof![20 => 0..self.times + 20, 1 => ends]
+        let later = self.usual_time().prop_map(|at_ms| at_ms + 20);
+        prop_oneof![10 => self.usual_time(), 10 => later, 1 => ends]
+    }
+
+    /// Ties and neighbours are what goes wrong, so some times differ by one only.
+    fn usual_time(self) -> impl Strategy<Value = i64> + Clone {
+        let step_ms = self.step_ms;
+        let offset = if step_ms > 1 { 0..2 } else { 0..1_i64 };
+        (0..self.times, offset).prop_map(move |(n, offset)| n * step_ms + offset)
     }
 
     pub(crate) fn record(self) -> impl Strategy<Value = Record> + Clone {
@@ -190,7 +212,7 @@ impl Spread {
             3 => Just((0, i64::MAX)),
             1 => Just((i64::MIN, i64::MAX)),
             3 => (self.any_time(), self.any_time()),
-            1 => (0..self.times).prop_map(|at_ms| (at_ms, at_ms)),
+            1 => self.usual_time().prop_map(|at_ms| (at_ms, at_ms)),
         ];
         (
             prop::option::of(self.author()),
@@ -223,6 +245,7 @@ impl Spread {
         let said = self.statement();
         prop_oneof![
             60 => self.record().prop_map(Operation::Insert),
+            4 => prop::collection::vec(self.record(), 0..40).prop_map(Operation::InsertAll),
             6 => any::<usize>().prop_map(Operation::Repeat),
             20 => said.prop_map(|(id, at_ms, deleted)| Operation::SetDeleted(id, at_ms, deleted)),
             2 => self.any_time().prop_map(Operation::Trim),
@@ -236,7 +259,8 @@ impl Spread {
 /// Small and large caps, with and without accounts that nobody follows.
 pub(crate) fn settings() -> impl Strategy<Value = StoreSettings> {
     let cap = prop_oneof![3 => 0..5_usize, 2 => Just(40), 2 => Just(5000), 1 => Just(usize::MAX)];
-    let retention = prop_oneof![6 => Just(RETENTION_MS), 1 => Just(0), 1 => Just(u64::MAX)];
+    let retention =
+        prop_oneof![6 => Just(RETENTION_MS), 1 => Just(1 << 34), 1 => Just(0), 1 => Just(u64::MAX)];
     let hidden = prop::collection::vec(DENSE.author(), 0..3);
     (cap, retention, hidden).prop_map(|(cap, retention_ms, hidden_authors)| StoreSettings {
         retention_ms,

@@ -124,7 +124,7 @@ fn a_list_that_is_full_takes_nothing_from_another_list() {
     assert_eq!(videos(&store, &[7]), [13, 3, 2, 1]);
     assert_eq!(store.insert(&post(4, 7, 4)), Inserted::Added);
     assert_eq!(all(&store, &[7]), [15, 14, 13, 4, 3, 2]);
-    assert_eq!(videos(&store, &[7]), [3, 2]);
+    assert_eq!(videos(&store, &[7]), [13, 3, 2]);
     assert_eq!(store.record(Id(1)), None);
     assert_eq!(store.counts().over_cap, 3);
 }

@@ -1,0 +1,91 @@
+//! A store that stands alone in a snapshot, and back.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+
+use crate::error::Result;
+use crate::snapshot::{Decoder, Header, Kind, Reader, Writer, check_equal};
+use crate::thunder::intake::Intake;
+use crate::thunder::{PostStore, StoreSettings};
+
+const SECTION: &str = "posts";
+
+impl Intake {
+    /// Writes the state. `offsets` say where `source`, the log that the posts came from, stands.
+    ///
+    /// # Errors
+    /// When `out` fails.
+    pub fn write_snapshot(
+        &self,
+        source: &str,
+        offsets: BTreeMap<String, u64>,
+        out: impl Write,
+    ) -> Result<Header> {
+        let store = self.store();
+        let header = Header {
+            kind: Kind::Store,
+            source: source.to_owned(),
+            offsets,
+            state_hash: store.digest(),
+            counts: counts(store),
+            settings: settings_map(store.settings()),
+            last_ms: self.newest_ms(),
+        };
+        let mut writer = Writer::new(out, &header)?;
+        writer.section(SECTION, |out| store.encode(out))?;
+        writer.finish()?.flush()?;
+        Ok(header)
+    }
+
+    /// Reads a state that was made with `settings`. Checksums, order and counts are checked, and the
+    /// state is compared with its hash.
+    ///
+    /// # Errors
+    /// Naming byte and section of what is damaged, or the setting that differs.
+    pub fn read_snapshot(input: impl Read, settings: StoreSettings) -> Result<(Self, Header)> {
+        let mut reader = Reader::new(input)?;
+        let header = reader.header().clone();
+        if header.kind != Kind::Store {
+            return Err(Decoder::wrong(
+                "it holds the state of a whole feed, not a store of posts",
+            ));
+        }
+        check_equal("the setting", &header.settings, &settings_map(&settings))?;
+        let store = reader.section(SECTION, |input| PostStore::decode(input, settings))?;
+        reader.finish()?;
+        check_equal("the count", &counts(&store), &header.counts)?;
+        let hash = store.digest();
+        if hash != header.state_hash {
+            return Err(Decoder::wrong(format!(
+                "the state has the hash `{hash}`, `{}` was written",
+                header.state_hash
+            )));
+        }
+        let newest_ms = header.last_ms;
+        Ok((Self::around(store, newest_ms), header))
+    }
+}
+
+/// The settings that decide what the state holds. Accounts that are hidden from readers do not.
+fn settings_map(settings: &StoreSettings) -> BTreeMap<String, u64> {
+    let values = [
+        ("retention_ms", settings.retention_ms),
+        (
+            "max_posts_per_timeline",
+            settings.max_posts_per_timeline as u64,
+        ),
+        ("max_bytes", settings.max_bytes),
+    ];
+    values.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+fn counts(store: &PostStore) -> BTreeMap<String, u64> {
+    let counts = store.counts();
+    let values = [
+        ("posts", counts.posts),
+        ("deleted", counts.deleted),
+        ("tombstones", counts.tombstones),
+        ("authors", counts.authors),
+    ];
+    values.map(|(name, value)| (name.to_owned(), value)).into()
+}
