@@ -11,7 +11,7 @@ export FEED_REFERENCE ?= $(abspath $(wildcard ../shared))
 RUST_SOURCES := $(shell find rust benches/src -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-rust test-python lint bench conformance docs wheel clean
+.PHONY: help setup demo test test-rust test-python stress fuzz lint bench conformance docs wheel clean
 
 help: ## list the jobs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,30 @@ test-rust:
 
 test-python: setup
 	$(BIN)/python -m pytest
+
+# Another seed every time; a failure prints it, and SEED=… repeats the run.
+SEED ?= $(shell date +%s)
+
+stress: setup ## what takes minutes: random seeds, every interleaving, attacks, kills
+	PROPTEST_CASES=1000 PROPTEST_RNG_SEED=$(SEED) XFEED_DAMAGE_ROUNDS=1000 \
+		cargo test --locked --release -p xfeed-core --tests -- --include-ignored
+	RUSTFLAGS="--cfg loom" cargo test --locked --release -p xfeed-core --test loom --target-dir target/loom
+	$(BIN)/python -m pytest -m stress
+
+# libFuzzer's counters, by stable Rust; `cargo fuzz run` (nightly) works in fuzz/ as well.
+FUZZ_TARGETS := json protobuf snapshot store
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS   := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares
+
+fuzz: ## look for bytes that break a decoder, FUZZ_SECONDS=60 each
+	cd fuzz && cargo run --locked --release --bin seeds corpus
+	@mkdir -p fuzz/found
+	cd fuzz && host=$$(rustc -vV | sed -n 's/^host: //p') && for target in $(FUZZ_TARGETS); do \
+		RUSTFLAGS="$(FUZZ_FLAGS)" cargo run --locked --release --target $$host --bin $$target -- \
+			corpus/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 \
+			-artifact_prefix=found/$$target- -print_final_stats=1 || exit 1; done
 
 lint: setup ## rustfmt, clippy, ruff, mypy, import rules, stubs against the binary
 	cargo fmt --all --check

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashSet;
 use sha2::{Digest as _, Sha256};
 use xfeed_core::event::{Body, Event, Reject, decode, protobuf};
 use xfeed_core::ids::Id;
@@ -90,7 +89,7 @@ pub(crate) fn store(mut bytes: &[u8]) {
         let found = store.newest(&ReadRequest {
             viewer: Some(Id(1)),
             following: &following,
-            excluded: &HashSet::new(),
+            excluded: &[],
             oldest_ms: 0,
             newest_ms: i64::MAX,
             videos_only,

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from xfeed import _core
 
-from benches.python.timing import REPETITIONS, WARM_UP, Row, Side, micros
+from benches.python.timing import REPETITIONS, WARM_UP, Findings, Row, Side, micros
 from benches.python.workload import Ids, draws, id_batches
 
 SEED: Final = 20_260_821
@@ -33,7 +33,7 @@ def hashed(ids: Ids, scales: Ids, biases: Ids) -> Rows:
     return np.where(ids[:, None] == 0, 0, rows).astype(np.uint32)
 
 
-def run() -> list[Row]:
+def run() -> Findings:
     generator = np.random.default_rng(SEED)
     table: Floats = generator.standard_normal((N_ROWS, WIDTH), dtype=np.float32)
     scales, biases = draws(SEED, N_FUNCTIONS) | np.uint64(1), draws(SEED + 1, N_FUNCTIONS)
@@ -79,7 +79,7 @@ def run() -> list[Row]:
             np.testing.assert_array_equal(out, peer_out)
         times = micros(_from(WARM_UP, ours), _from(WARM_UP + HALF, peer))
         found.append(Row("embed", workload, *times, "µs per batch", note))
-    return found
+    return Findings(found)
 
 
 def _from(first: int, side: Side) -> Side:

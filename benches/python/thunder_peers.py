@@ -1,8 +1,8 @@
 """What one would write in Python: DuckDB, polars and NumPy, asked for the newest originals.
 
-Each gives the newest `MAX_RESULTS` of the newest `MAX_ORIGINALS` originals of each followed account,
-newest first, equal times by descending id. All three hold posts that were sorted once and are
-frozen.
+Each gives the newest `MAX_RESULTS` of the newest `MAX_ORIGINALS` originals of each followed
+account, newest first, equal times by descending id. All three hold posts that were sorted once and
+are frozen.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Posts:
             digest.update(hashlib.sha256(column.astype("<u8").tobytes()).digest())
         return digest.hexdigest()
 
-    def where(self, rows: npt.NDArray[np.bool_]) -> "Posts":
+    def where(self, rows: npt.NDArray[np.bool_] | slice) -> "Posts":
         """The chosen rows."""
         return Posts(*(getattr(self, field.name)[rows] for field in fields(self)))
 
@@ -95,7 +95,8 @@ class Workload:
         self._ids: Ids = draws(AUTHOR_ID, n_authors) >> np.uint64(1)
 
     def _by_activity(self, numbers: Ids) -> Rows:
-        return np.searchsorted(self._sums, numbers % self._sums[-1], side="right")
+        ranks: Rows = np.searchsorted(self._sums, numbers % self._sums[-1], side="right")
+        return ranks
 
     def posts(self) -> Posts:
         """All posts of the 48 hours."""
@@ -126,28 +127,21 @@ class Workload:
                 np.where(is_there, author[rows], strangers[1][missing]),
             )
 
-        none = np.uint64(0)
-        is_reply, is_original = kind == REPLY, kind == ORIGINAL
+        # Kinds that refer to nothing have 0.
+        is_reply = (kind == REPLY).astype(np.uint64)
+        refers = (kind != ORIGINAL).astype(np.uint64)
+        target_id, target_author = named(target)
+        root_id, root_author = named(root)
         return Posts(
             post=post,
             author=author,
             created_ms=created_ms,
             kind=kind,
             has_video=(kind != REPOST) & (draws(VIDEO, n) % np.uint64(10) == 0),
-            **dict(
-                zip(
-                    ("target", "target_author"),
-                    (np.where(is_original, none, ids) for ids in named(target)),
-                    strict=True,
-                )
-            ),
-            **dict(
-                zip(
-                    ("root", "root_author"),
-                    (np.where(is_reply, ids, none) for ids in named(root)),
-                    strict=True,
-                )
-            ),
+            target=target_id * refers,
+            target_author=target_author * refers,
+            root=root_id * is_reply,
+            root_author=root_author * is_reply,
         )
 
     def following(self, viewer: int, n_followed: int) -> Ids:
@@ -162,7 +156,8 @@ class Workload:
             ranks = np.where(active, self._by_activity(numbers), anybody)
             found |= dict.fromkeys(ranks.tolist())
             start += n_followed
-        return self._ids[np.array(list(found)[:n_followed])]
+        following: Ids = self._ids[np.array(list(found)[:n_followed])]
+        return following
 
 
 def _targets(row: Rows, kind: npt.NDArray[np.uint8]) -> Rows:

@@ -3,7 +3,6 @@
 
 use std::time::Instant;
 
-use hashbrown::HashSet;
 use xfeed_core::ids::Id;
 use xfeed_core::shared::Shared;
 use xfeed_core::thunder::{PostStore, ReadLimits, ReadRequest, Record, StoreSettings};
@@ -113,7 +112,6 @@ impl Side for Ours {
     }
 
     fn newest(&self, request: &Request, want: Want) -> Vec<u64> {
-        let excluded: HashSet<Id> = request.excluded.iter().copied().collect();
         let mut limits = LIMITS;
         if want == Want::Originals {
             limits.max_secondary_per_author = 0;
@@ -121,7 +119,7 @@ impl Side for Ours {
         let request = ReadRequest {
             viewer: Some(request.viewer),
             following: &request.following,
-            excluded: &excluded,
+            excluded: &request.excluded,
             oldest_ms: START_MS,
             newest_ms: i64::MAX,
             videos_only: false,

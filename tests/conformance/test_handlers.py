@@ -144,16 +144,82 @@ def test_the_list_of_an_author_is_not_claimed_where_replies_hide_in_it() -> None
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"posts": [post(1, 1, NOW, in_reply_to_post_id=2)]}, "not a reply"),
-        ({"posts": [post(2**63, 1, NOW)]}, "refuses"),
+        ({"posts": [post(2**64, 1, NOW)]}, "does not take"),
+        ({"posts": [post(1, 1, NOW, in_reply_to_post_id=1)]}, "itself"),
+        (
+            {"posts": [post(1, 1, NOW, is_retweet=True, in_reply_to_post_id=2)]},
+            "refuses post 1",
+        ),
         ({"inserts": {"polls": {"author": 1, "ids": "1..2", "created_at": "now"}}}, "polls"),
         ({"events": [{"delete": 1}]}, "without a time"),
-        ({"posts": [], "request": {"following": [1], "max_results": 0}}, "0 posts"),
     ],
 )
 def test_what_the_store_cannot_express_is_not_guessed(given: dict[str, Any], why: str) -> None:
     with pytest.raises(NotCovered, match=why):
         answer("thunder.sort", now=NOW, **given)
+
+
+@pytest.mark.parametrize(
+    "says", [{"is_reply": True}, {"in_reply_to_user_id": 9}, {"in_reply_to_post_id": 3}]
+)
+def test_any_of_three_fields_makes_a_reply(says: dict[str, Any]) -> None:
+    posts = [post(3, 2, NOW - 2), post(1, 1, NOW - 1, conversation_id=3, **says)]
+    result = answer("thunder.caps", now=NOW, posts=posts, request={"following": [1]})
+    assert (result["n_originals"], result["n_secondary"]) == (0, 1)
+
+
+def test_a_post_that_is_no_reply_has_no_ancestors_whatever_its_conversation() -> None:
+    given = {"posts": [{"in_reply_to_post_id": None, "conversation_id": 7}]}
+    assert answer("source.thunder", **given)["ancestors"] == [[]]
+
+
+def test_excluded_posts_and_an_absent_maximum_are_read() -> None:
+    posts = "author 1, ids 1..9, created_at now-10+id"
+    request = {"following": [1], "exclude_tweet_ids": "7..8", "max_results": 2}
+    result = answer("thunder.sort", now=NOW, posts=posts, exclude=[9], request=request)
+    assert result["result"] == [6, 5]
+    del request["max_results"]
+    assert answer("thunder.sort", now=NOW, posts=posts, request=request)["count"] == 7
+
+
+def test_videos_are_asked_for_by_the_request_or_by_the_result() -> None:
+    posts = [post(1, 5, NOW - 3, has_video=True), post(2, 5, NOW - 2)]
+    given: dict[str, Any] = {"now": NOW, "posts": posts}
+    result = answer("thunder.video", **given, request={"following": [5]})
+    assert (result["result"], result["video_result"]) == ([2, 1], [1])
+    assert result["video_lists"] == {"5": [1]}
+    request = {"following": [5], "is_video_request": True}
+    assert answer("thunder.video", **given, request=request)["result"] == [1]
+
+
+def test_requests_pass_by_the_rate_of_the_case() -> None:
+    result = answer("thunder.rate_limit", qps_limit=10, requests_at_t0=12, then_after_ms=200)
+    assert result == {"accepted_at_t0": 10, "rejected_at_t0": 2, "accepted_after_200ms": 2}
+
+
+def test_defaults_of_requests_are_counted_in_real_answers() -> None:
+    asked = [{"max_results": 0}, {"max_results": 1_201}, {"max_results": 0, "video": True}]
+    assert answer("thunder.request_defaults", requests=asked) == {"effective": [1_200, 1_201, 600]}
+    with pytest.raises(NotCovered, match="1000000 at most"):
+        answer("thunder.request_defaults", requests=[{"max_results": 10**9}])
+
+
+def test_raw_creates_become_what_they_say() -> None:
+    events: list[dict[str, Any]] = [
+        {"id": 1, "nullcast": False, "media": [{}]},
+        {"id": 2, "share": {"source_id": 1, "source_user_id": 5}, "media": [{"video_ms": 6_000}]},
+        {"id": 3, "reply": {"status_id": 1, "user_id": 5}},
+    ]
+    assert answer("thunder.kafka", events=events) == {
+        "emitted": [1, 2, 3],
+        "is_reply": [3],
+        "is_retweet": [2],
+        "has_video": [2],
+    }
+    with pytest.raises(NotCovered, match="polls"):
+        answer("thunder.kafka", events=[{"id": 1, "polls": 2}])
+    with pytest.raises(NotCovered, match="refuses"):
+        answer("thunder.kafka", events=[{"id": -1}])
 
 
 def test_deletes_are_forgotten_with_the_retention() -> None:

@@ -20,21 +20,21 @@ def topic() -> str:
 
 
 @pytest.fixture(scope="session")
-def _real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def real_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     with new_broker(tmp_path_factory.mktemp("broker")) as broker:
         yield broker
 
 
 @pytest.fixture
-def real(_real: Broker) -> Wire:
+def real(real_broker: Broker) -> Wire:
     """A real broker that all tests share; do not stop it."""
-    return Wire(_real.address)
+    return Wire(real_broker.address)
 
 
 @pytest.fixture
-def sasl_address(_real: Broker) -> str:
+def sasl_address(real_broker: Broker) -> str:
     """Where the shared broker asks for a name and a password."""
-    return _real.sasl_address
+    return real_broker.sasl_address
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ STALE: dict[str, Any] = {"kafka": {"max_stale_secs": 1, "check_secs": 1}}
 
 
 @pytest.fixture
-def proxy(_real: Broker) -> Proxy:
-    return Proxy(_real.proxy_port, _real.proxied_port)
+def proxy(real_broker: Broker) -> Proxy:
+    return Proxy(real_broker.proxy_port, real_broker.proxied_port)
 
 
 def through(proxy: Proxy, topic: str) -> str:

@@ -279,7 +279,10 @@ def test_applied_offsets_are_committed_for_dashboards(
         assert ingest.status()["failed_commits"] == 0
 
 
-def test_what_is_produced_is_what_is_read(real: Wire, tmp_path: Path, topic: str) -> None:
+@pytest.mark.parametrize("query", ["", "?format=protobuf"])
+def test_what_is_produced_is_what_is_read(
+    real: Wire, tmp_path: Path, topic: str, query: str
+) -> None:
     graph = f"{topic}-graph"
     real.create(topic, partitions=4)
     real.create(graph, partitions=2)
@@ -288,9 +291,9 @@ def test_what_is_produced_is_what_is_read(real: Wire, tmp_path: Path, topic: str
         *(event("follow", i, user_id=f"ann-{i}", target_id=i) for i in range(20)),
         *(event("impression", 60 + i, viewer_id=i % 5, post_id=i) for i in range(50)),
     ]
-    report = produce([*told, b"{}"], real.url(topic, graph))
+    report = produce([*told, b"{}"], real.url(topic, graph, query=query))
     assert (report.read, report.delivered, report.n_refused) == (121, 120, 1)
-    with follow(tmp_path, real.url(topic, graph)) as ingest:
+    with follow(tmp_path, real.url(topic, graph, query=query)) as ingest:
         assert ingest.world.digest() == state_hash(told)
         ends = {key: part["end"] for key, part in ingest.status()["partitions"].items()}
     assert sum(end for key, end in ends.items() if key.startswith(f"{graph}/")) == 20

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 from xfeed import World, _core
 from xfeed.config import load_config
 from xfeed.kafka import KafkaIngest

@@ -11,14 +11,15 @@ REQUEST = {"query", "batch", "verdict"}
 STAGES = {"filters", "scorers", "selectors"}
 ALLOWED: dict[str, set[str]] = {
     **{leaf: set() for leaf in LEAVES},
+    "digest": LEAVES,
     "event": LEAVES,
     "query": LEAVES,
     "batch": LEAVES | {"event"},
     "verdict": LEAVES,
-    "thunder": LEAVES | {"event", "snapshot"},
+    "thunder": LEAVES | {"digest", "event", "snapshot"},
     "embed": LEAVES,
     "snapshot": LEAVES,
-    "world": LEAVES | REQUEST | {"event", "snapshot", "thunder"},
+    "world": LEAVES | REQUEST | {"digest", "event", "snapshot", "thunder"},
     "shared": set(),
     "stage": LEAVES | REQUEST,
     "filters": LEAVES | REQUEST | {"event", "stage"},

@@ -14,7 +14,7 @@ from xfeed.snapshots import SnapshotInfo, SnapshotStore
 from tests.faults.strace import STRESS
 from tests.feed.worlds import event, follow, post
 
-SETTINGS = {"retention_ms": 172_800_000, "max_history_len": 1_024}
+SETTINGS: dict[str, Any] = {"retention_ms": 172_800_000, "max_history_len": 1_024}
 # The file of the last test below; written anew only together with a new format version.
 GOLDEN = Path(__file__).parents[1] / "golden" / "snapshot_v1.snapshot"
 

@@ -93,9 +93,7 @@ class KafkaIngest:
             raise
 
     def _open(self, now_ms: Callable[[], int]) -> None:
-        marked = directory_module.read_marker(self._directory)
-        if marked is not None:
-            check_identity(marked, "", self._address.topics)
+        self._check_marker("")
         self._saver = Saver(
             self._directory, self._config, self._progress, self._health, self._topic_ids
         )
@@ -123,7 +121,13 @@ class KafkaIngest:
             self._admin = client.make(AdminClient, client.properties(self._address, {}))
         return topic_ids(self._admin, topics)
 
+    def _check_marker(self, cluster_id: str) -> None:
+        marked = directory_module.read_marker(self._directory)
+        if marked is not None:
+            check_identity(marked, cluster_id, self._address.topics)
+
     def _on_connect(self, cluster: Cluster) -> None:
+        self._check_marker(cluster.cluster_id)
         directory_module.write_marker(self._directory, cluster)
         self._saver.identify(cluster)
 

@@ -83,9 +83,9 @@ def check_identity(saved: Saved, cluster_id: str, topics: Sequence[str]) -> None
 def plan(saved: Saved | None, cluster: Cluster, spans: Mapping[str, Span]) -> Plan:
     """Compares what the state holds with what the topics have.
 
-    A partition that the state knows nothing of is read from its first event. A state is of no use
-    when one of its topics is another one by now, ends before the state does, or no longer holds
-    the event that the state needs next.
+    A topic that the state knows nothing of is read from its first event. A state is of no use when
+    one of its topics is another one by now, ends before the state does, or no longer holds the
+    event that the state needs next: of a partition that was added, the one at offset 0.
 
     Args:
         saved: where the state stands; None for an empty one.
@@ -95,7 +95,8 @@ def plan(saved: Saved | None, cluster: Cluster, spans: Mapping[str, Span]) -> Pl
     starts: dict[str, int] = {}
     lost: list[str] = []
     for name, topic in cluster.topics.items():
-        known_id = "" if saved is None else saved.topic_ids.get(name, "")
+        is_known = saved is not None and name in saved.topic_ids
+        known_id = saved.topic_ids[name] if saved is not None and is_known else ""
         if known_id and topic.topic_id and known_id != topic.topic_id:
             lost.append(
                 f"the topic `{name}` was made anew: its id is `{topic.topic_id}`, the state is"
@@ -104,7 +105,7 @@ def plan(saved: Saved | None, cluster: Cluster, spans: Mapping[str, Span]) -> Pl
         for number in topic.partitions:
             key = part_key(name, number)
             low, high = spans[key]
-            offset = low if saved is None else saved.offsets.get(key, low)
+            offset = saved.offsets.get(key, 0) if saved is not None and is_known else low
             if offset < low:
                 lost.append(f"`{key}` begins at {low}, and the state needs {offset} next")
             elif offset > high:

@@ -107,7 +107,7 @@ def produce(
     now_ms: Callable[[], int] = system_now_ms,
     on_progress: Callable[[ProduceReport], None] | None = None,
 ) -> ProduceReport:
-    """Checks events and writes them to the topics as JSON, in order per key.
+    """Checks events and writes them to the topics, in order per key.
 
     Returns when all in-sync replicas hold every valid event. Retries neither repeat nor reorder
     records (the producer is idempotent).
@@ -123,11 +123,11 @@ def produce(
         StoreError: when the brokers refuse a record or do not answer; it says how many arrived.
     """
     target = Address.parse(address) if isinstance(address, str) else address
-    if len(target.topics) > MAX_TOPICS or target.format != "json":
+    if len(target.topics) > MAX_TOPICS:
         raise ConfigError(
-            f"`{','.join(target.topics)}` with format `{target.format}` cannot be produced to",
+            f"`{','.join(target.topics)}` are more than {MAX_TOPICS} topics",
             code="bad_address",
-            hint="name one or two topics with format=json",
+            hint="name one topic, or two: the second takes relations, profiles, words and labels",
         )
     start = time.perf_counter()
     report = ProduceReport()
@@ -158,6 +158,7 @@ class _Sender:
     def __init__(self, address: Address) -> None:
         kafka = client.load()
         self._topics = address.topics
+        self._encode = _core.encode_protobuf if address.format == "protobuf" else bytes
         self._servers = address.servers
         self._error: str | None = None
         self.n_delivered = 0
@@ -208,10 +209,11 @@ class _Sender:
     def send(self, payload: bytes) -> None:
         topic, key = route(payload)
         name = self._topics[min(topic, len(self._topics) - 1)]
+        value = self._encode(payload)
         while True:
             self._stop_on_error()
             try:
-                self._producer.produce(name, payload, key)
+                self._producer.produce(name, value, key)
             except BufferError:
                 self._producer.poll(0.1)
             else:

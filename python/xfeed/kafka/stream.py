@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xfeed.errors import StoreError
 from xfeed.kafka.buffer import Batch
-from xfeed.kafka.cluster import look_up, part_key, spans, unavailable
+from xfeed.kafka.cluster import Unavailable, look_up, part_key, spans, unavailable
 
 if TYPE_CHECKING:
     import threading
@@ -230,7 +230,12 @@ class Stream:
         age = self._health.contact_age_secs()
         if self.cluster is None or age is None or age > self._settings.check_secs:
             return  # Nobody would answer.
-        seen = look_up(self._consumer, self._admin, tuple(self.cluster.topics))
+        try:
+            seen = look_up(self._consumer, self._admin, tuple(self.cluster.topics))
+        except Unavailable as error:
+            if error.code == "broker_away":
+                return  # The client finds them again; how long it takes is watched elsewhere.
+            raise
         for name, topic in seen.topics.items():
             known_id = self.cluster.topics[name].topic_id
             if known_id and topic.topic_id and topic.topic_id != known_id:
@@ -244,6 +249,8 @@ class Stream:
         if added:
             # All of a new partition is new: it is read from its beginning.
             starts = {key: span.low for key, span in spans(self._consumer, added).items()}
+            if any(starts.values()):
+                raise Again
             self._progress.add(starts)
             self._names |= {part: part_key(*part) for part in added}
             self._positions |= starts

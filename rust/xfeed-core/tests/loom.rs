@@ -151,7 +151,7 @@ fn newest(store: &PostStore) -> Vec<u64> {
     let found = store.newest(&ReadRequest {
         viewer: None,
         following: &[Id(7)],
-        excluded: &hashbrown::HashSet::new(),
+        excluded: &[],
         oldest_ms: 0,
         newest_ms: i64::MAX,
         videos_only: false,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use hashbrown::HashSet;
 use numpy::{PyArray1, PyReadonlyArray1, ToPyArray};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -310,7 +309,6 @@ impl PostStore {
         let start = Instant::now();
         let is_over = deadline_ms.map(|ms| move || start.elapsed() >= Duration::from_millis(ms));
         let (records, found) = unlocked(py, || {
-            let excluded: HashSet<Id> = excluded.into_iter().collect();
             self.inner.read(|intake| {
                 let store = intake.store();
                 let found = store.newest(&ReadRequest {

@@ -142,9 +142,8 @@ impl PostRows {
         if let Some(kinds) = &self.kind {
             let said = PostKind::ALL.get(usize::from(kinds[row])).copied();
             // That a post is a reply may be all that is known.
-            let bare_reply = said == Some(PostKind::Reply)
-                && matches!(record.kind, PostKind::Original | PostKind::Quote);
-            if bare_reply && post.root.is_none() {
+            let may_be_reply = matches!(record.kind, PostKind::Original | PostKind::Quote);
+            if said == Some(PostKind::Reply) && may_be_reply {
                 record.kind = PostKind::Reply;
             } else if said != Some(record.kind) {
                 return Err(Outcome::BadKind);
@@ -152,6 +151,9 @@ impl PostRows {
         }
         match post.fault() {
             None => Ok(record),
+            Some(fault) if fault.code == "missing_field" && record.kind == PostKind::Reply => {
+                Ok(record)
+            }
             Some(fault) if fault.code == "points_at_itself" => Err(Outcome::PointsAtItself),
             Some(_) => Err(Outcome::Contradiction),
         }

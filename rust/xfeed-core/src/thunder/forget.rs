@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::rows::Row;
 use super::timeline::{Entry, Moment};
-use super::types::Record;
+use super::types::{Record, TIME_END_MS};
 use super::{HALF_RANGE_MS, PostStore};
 use crate::clock::{UnixMs, before};
 use crate::ids::Id;
@@ -364,7 +364,7 @@ impl PostStore {
         if oldest_ms.saturating_sub(base_ms) < REBASE_AFTER_MS {
             return;
         }
-        let base_ms = oldest_ms - HALF_RANGE_MS;
+        let base_ms = oldest_ms.min(TIME_END_MS) - HALF_RANGE_MS;
         self.base_ms = Some(base_ms);
         let rows = &self.rows;
         let write = |entry: Entry| {

@@ -83,6 +83,15 @@ impl Links {
         self.words.run(run, len)
     }
 
+    /// The first word of a run, 0 of an empty one.
+    pub(super) fn first(&self, run: u32) -> u64 {
+        if run == NO_RUN {
+            0
+        } else {
+            *self.words.get(run)
+        }
+    }
+
     /// Bytes that one more run would add.
     pub(super) fn growth(&self, len: usize) -> usize {
         let is_there = len == 0 || self.free[len..].iter().any(|run| *run != NO_RUN);

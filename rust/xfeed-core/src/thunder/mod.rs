@@ -14,6 +14,7 @@
 //! times touches one row.
 
 mod authors;
+mod best;
 mod chunks;
 mod codec;
 pub mod columns;
@@ -21,8 +22,10 @@ mod forget;
 mod index;
 pub mod intake;
 mod links;
+mod places;
 mod read;
 mod rows;
+mod rules;
 mod saved;
 mod timeline;
 mod tombstones;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::snapshot::{Decoder, Header, Kind, Reader, Writer, check_equal};
 use crate::thunder::intake::Intake;
 use crate::thunder::{PostStore, StoreSettings};
@@ -50,7 +50,12 @@ impl Intake {
                 "it holds the state of a whole feed, not a store of posts",
             ));
         }
-        check_equal("the setting", &header.settings, &settings_map(&settings))?;
+        check_equal("the setting", &header.settings, &settings_map(&settings)).map_err(
+            |error| {
+                let hint = "leave the setting out, or give what the file was made with";
+                Error::store("other_settings", error.message, hint)
+            },
+        )?;
         let store = reader.section(SECTION, |input| PostStore::decode(input, settings))?;
         reader.finish()?;
         check_equal("the count", &counts(&store), &header.counts)?;

@@ -1,7 +1,5 @@
 //! What goes into the store and what comes out.
 
-use hashbrown::HashSet;
-
 use crate::clock::UnixMs;
 use crate::event::{MEDIA_VIDEO, PostKind, Related};
 use crate::ids::Id;
@@ -128,8 +126,8 @@ pub struct ReadRequest<'a> {
     pub viewer: Option<Id>,
     /// Accounts, in any order; repetitions change nothing.
     pub following: &'a [Id],
-    /// Posts not to return; they use up no limit.
-    pub excluded: &'a HashSet<Id>,
+    /// Posts not to return, in any order; they use up no limit.
+    pub excluded: &'a [Id],
     /// Made at this moment or later.
     pub oldest_ms: UnixMs,
     /// Made at this moment or earlier.

@@ -310,12 +310,12 @@ impl World {
     /// The newest posts of the accounts the viewer follows, without those known to be seen; see
     /// [`PostStore::newest`].
     pub fn in_network(&self, query: &Query, oldest_ms: UnixMs, limits: ReadLimits) -> Vec<Id> {
-        let nothing = HashSet::new();
+        let seen: Vec<Id> = query.seen.known().into_iter().flatten().copied().collect();
         let following: Vec<Id> = query.following.iter().copied().collect();
         let request = ReadRequest {
             viewer: Some(query.viewer),
             following: &following,
-            excluded: query.seen.known().unwrap_or(&nothing),
+            excluded: &seen,
             oldest_ms,
             newest_ms: query.now_ms,
             videos_only: false,

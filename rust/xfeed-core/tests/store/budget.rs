@@ -11,6 +11,7 @@ use crate::operations::{Reading, config};
 use crate::regressions::{post, reply, repost};
 
 const KIB: u64 = 1024;
+const N_FLOOD: u64 = 120_000;
 
 fn limited(max_bytes: u64) -> PostStore {
     PostStore::new(StoreSettings {
@@ -41,13 +42,13 @@ proptest! {
 
     #[test]
     fn the_limit_holds_after_every_step_and_the_oldest_are_gone(
-        max_bytes in 400 * KIB..2000 * KIB,
+        max_bytes in 1024 * KIB..3000 * KIB,
         n_authors in prop_oneof![Just(1_u64), Just(50), Just(5_000), Just(100_000)],
         jitter_ms in prop_oneof![Just(0_u64), Just(50), Just(100_000)],
     ) {
         let mut store = limited(max_bytes);
         let mut sent = BTreeMap::new();
-        for record in flood(60_000, n_authors, jitter_ms) {
+        for record in flood(N_FLOOD, n_authors, jitter_ms) {
             let became = store.insert(&record);
             prop_assert!(matches!(became, Inserted::Added | Inserted::OverBudget));
             prop_assert!(store.used_bytes() <= max_bytes);
@@ -55,7 +56,7 @@ proptest! {
         }
         let counts = store.counts();
         prop_assert!(counts.over_budget > 0, "the flood fits: {counts:?}");
-        prop_assert_eq!(counts.posts + counts.over_budget, 60_000);
+        prop_assert_eq!(counts.posts + counts.over_budget, N_FLOOD);
         prop_assert!(counts.posts * 400 > max_bytes, "only {} posts are left", counts.posts);
         let oldest = store.live().iter().map(|post| post.created_ms).min();
         let newest_gone = sent.iter().filter(|(id, _)| store.record(**id).is_none());

@@ -56,7 +56,10 @@ impl Naive {
             self.conflicts += 1;
             return Inserted::Conflict;
         }
-        self.trimmed += u64::from(self.state.posts.remove(&record.id.0).is_some());
+        if let Some(hidden) = self.state.posts.remove(&record.id.0) {
+            self.trimmed += 1;
+            self.gone.insert(hidden.id.0, hidden.author.0);
+        }
         self.state.posts.insert(record.id.0, *record);
         let list = self.list(record.author, record.is_secondary());
         if list.len() > self.settings.max_posts_per_timeline {

@@ -1,6 +1,5 @@
 //! What can be done to a store, as values that proptest makes, shrinks and prints.
 
-use hashbrown::HashSet;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, RngSeed};
@@ -31,7 +30,7 @@ pub(crate) enum Operation {
 pub(crate) struct Reading {
     pub(crate) viewer: Option<Id>,
     pub(crate) following: Vec<Id>,
-    pub(crate) excluded: HashSet<Id>,
+    pub(crate) excluded: Vec<Id>,
     pub(crate) oldest_ms: i64,
     pub(crate) newest_ms: i64,
     pub(crate) videos_only: bool,
@@ -45,7 +44,7 @@ impl Reading {
         Self {
             viewer: None,
             following: following.iter().copied().map(Id).collect(),
-            excluded: HashSet::new(),
+            excluded: Vec::new(),
             oldest_ms: 0,
             newest_ms: i64::MAX,
             videos_only: false,
