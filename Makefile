@@ -76,7 +76,7 @@ lint: setup ## rustfmt, clippy, ruff, mypy, import rules, stubs against the bina
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m mypy.stubtest xfeed._core --mypy-config-file pyproject.toml
 
-bench: setup ## side-by-side figures; ONLY=name runs one
+bench: setup ## side-by-side figures; ONLY=name runs one, QUICK=1 a small one
 	$(BIN)/python benches/python/run.py $(if $(ONLY),--only $(ONLY))
 
 conformance: setup ## the published behaviour, case by case

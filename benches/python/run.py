@@ -1,4 +1,4 @@
-"""Runs the side-by-side benches: `python benches/python/run.py [--only NAME]`.
+"""Runs the side-by-side benches: `python benches/python/run.py [--only NAME] [--write]`.
 
 Every bench is a file `bench_<name>.py` beside this one with a function `run() -> Findings`. It
 checks that both sides give the same results before it times them. Numbers go to
@@ -20,19 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from xfeed import _core
 
 if TYPE_CHECKING:
-    from benches.python.timing import Findings, Row, Times
+    from benches.python.timing import Findings
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results"
 PREFIX = "bench_"
-
-PLAIN_FROM = 100
-"""From here on a figure is written without a fraction."""
+DOCUMENT = HERE.parent / "BENCHMARKS.md"
 
 
 def names() -> list[str]:
@@ -80,39 +76,26 @@ def run_one(name: str) -> Findings:
     return found
 
 
-def table_of(rows: list[Row]) -> Table:
-    """One line a comparison."""
-
-    def text(times: Times) -> str:
-        tail = "" if times.p99 is None else f" / {times.p99:,.0f}"
-        return f"{times.p50:,.0f}{tail}" if times.p50 >= PLAIN_FROM else f"{times.p50:.3g}{tail}"
-
-    names = ("bench", "workload", "ours p50 / p99", "peer p50 / p99", "peer / ours", "unit")
-    table = Table(*names, "peer is")
-    for row in rows:
-        numbers = (text(row.ours), text(row.peer), f"{row.ratio:.2f}")
-        table.add_row(row.bench, row.workload, *numbers, row.unit, Text(row.note))
-    return table
-
-
 def main() -> int:
     # A script sees the modules beside it; the benches are found from the repository's root.
     sys.path.insert(0, str(HERE.parent.parent))
     known = names()
     parser = argparse.ArgumentParser(description="side-by-side benches of xfeed")
     parser.add_argument("--only", choices=known, help="run this bench alone")
-    only = parser.parse_args().only
-    found = [run_one(name) for name in ([only] if only else known)]
+    parser.add_argument(
+        "--write", action="store_true", help=f"put the figures into {DOCUMENT.name}"
+    )
+    given = parser.parse_args()
+    from benches.python import report
+
     console = Console(width=None if sys.stdout.isatty() else 220)
-    console.print(table_of([row for one in found for row in one.rows]))
-    wanted = [target for one in found for target in one.targets]
-    if wanted:
-        table = Table("target", "found", "wanted", "")
-        for target in wanted:
-            limit = f"{'at most' if target.at_most else 'at least'} {target.wanted:,g}"
-            met = "met" if target.is_met else "not met"
-            table.add_row(target.name, f"{target.found:,.4g}", limit, met)
-        console.print(table)
+    for name in [given.only] if given.only else known:
+        found = run_one(name)
+        for table in report.tables(found):
+            console.print(f"[bold]{name}")
+            console.print(table)
+        if given.write:
+            report.write(DOCUMENT, name, report.markdown(found, machine()))
     console.print(", ".join(f"{key} {value}" for key, value in machine().items()))
     return 0
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,13 +14,21 @@ MEBI: Final = 1e6
 PUBLISHED: Final = "the published layout"
 
 
+@cache
+def program() -> str:
+    """Path of the program, built now."""
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "xfeed-bench"]
+    command += ["--bin", "thunder", "--message-format", "json"]
+    built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    messages = [json.loads(line) for line in built.stdout.splitlines()]
+    executables: list[str] = [it["executable"] for it in messages if it.get("executable")]
+    return executables[-1]
+
+
 def native(job: str, n_authors: int, n_posts: int) -> Any:
     """What one job printed; it runs in a process of its own, so memory and threads are its own."""
-    command = ["cargo", "run", "--release", "--locked", "--quiet", "-p", "xfeed-bench"]
-    command += ["--bin", "thunder", "--", job, str(n_authors), str(n_posts)]
-    done = subprocess.run(
-        [*command, *(["quick"] if QUICK else [])], cwd=ROOT, stdout=subprocess.PIPE, check=True
-    )
+    command = [program(), job, str(n_authors), str(n_posts), *(["quick"] if QUICK else [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
 

@@ -7,6 +7,7 @@
 //! are in milliseconds instead of seconds, equal times are told apart by id, and the time of insertion
 //! is an argument.
 
+use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -184,7 +185,7 @@ impl Published {
             MAX_SECONDARY_PER_AUTHOR,
             Some(&followed),
         ));
-        found.sort_unstable_by(|a, b| (b.created_ms, b.id).cmp(&(a.created_ms, a.id)));
+        found.sort_unstable_by_key(|post| Reverse((post.created_ms, post.id)));
         found.truncate(max_results);
         found.iter().map(|post| post.id).collect()
     }

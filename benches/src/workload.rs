@@ -15,6 +15,7 @@
 //!   about seven times as much as the average account.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 use xfeed_core::event::{MEDIA_VIDEO, PostKind, Related};
@@ -201,7 +202,10 @@ impl Workload {
         self.n_posts
     }
 
-    /// Viewer number `viewer` of those who follow `n_followed` accounts.
+    /// Viewer number `viewer` of those who follow `n_followed` accounts, of which there must be many more.
+    ///
+    /// # Panics
+    /// When there is no author.
     pub fn viewer(&self, viewer: u64, n_followed: usize) -> Viewer {
         let n_authors = self.sums.len() as u64;
         let stream = FOLLOWED * (n_followed as u64) + viewer;
@@ -230,6 +234,9 @@ impl Workload {
     }
 
     /// Rank of the author of every row, to find what a viewer has seen.
+    ///
+    /// # Panics
+    /// When there are 2^32 authors or more.
     pub fn ranks(&self) -> Vec<u32> {
         let rank = |row| u32::try_from(self.rank(row)).expect("fewer than 2^32 authors");
         (0..self.n_posts).map(rank).collect()
@@ -276,10 +283,12 @@ impl Workload {
         for column in columns {
             all.update(column.finalize());
         }
-        all.finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let mut text = String::new();
+        for byte in all.finalize() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
     }
 }
 

@@ -14,9 +14,6 @@ from typing import NamedTuple
 
 import pytest
 
-STRESS = bool(os.environ.get("STRESS"))
-"""Whether this is `make stress`: everything instead of a part."""
-
 CALLS = "openat,write,read,fsync,fdatasync,rename,unlink,mkdir,close"
 
 PARENT = """

@@ -1,6 +1,6 @@
 """Every system call of the snapshot writer is its last one once, and fails once.
 
-`make test` takes every call but most of the many writes; `STRESS=1` takes them all.
+`make test` takes every call but most of the many writes; `make stress` takes them all.
 """
 
 import json
@@ -16,7 +16,7 @@ from xfeed import Feed, World, _core
 from xfeed.replay import world_settings
 from xfeed.snapshots import SnapshotStore
 
-from tests.faults.strace import CALLS, STRESS, Ran, Traced, need_strace
+from tests.faults.strace import CALLS, Ran, Traced, need_strace
 from tests.feed.worlds import NOW_MS, follow, post
 
 PROGRAM = """
@@ -39,7 +39,7 @@ def main(directory, attempts):
 OLD, END = 14, 21
 """Where the newest snapshot stands before, and where the log ends."""
 
-WRITES_BETWEEN = 1 if STRESS else 4
+SHARES = pytest.mark.parametrize("one_write_in", [4, pytest.param(1, marks=pytest.mark.stress)])
 
 
 @pytest.fixture(scope="module")
@@ -109,24 +109,27 @@ def scene(start: Path, tmp_path: Path, traced: Traced) -> Scene:
     return Scene(start, tmp_path, traced)
 
 
-def broken(calls: list[str]) -> Iterator[tuple[str, int]]:
+def broken(calls: list[str], one_write_in: int) -> Iterator[tuple[str, int]]:
     """The calls to break, each with how many of its name came up to it: all but some writes."""
     counts: Counter[str] = Counter()
     for name in calls:
         counts[name] += 1
-        if name != "write" or counts[name] % WRITES_BETWEEN == 1 % WRITES_BETWEEN:
+        if name != "write" or counts[name] % one_write_in == 1 % one_write_in:
             yield name, counts[name]
 
 
+@SHARES
 @pytest.mark.timeout(600)
-def test_a_kill_at_each_call_of_the_writer_leaves_a_good_snapshot(scene: Scene) -> None:
+def test_a_kill_at_each_call_of_the_writer_leaves_a_good_snapshot(
+    scene: Scene, one_write_in: int
+) -> None:
     whole = scene.run("", "first")
     assert (whole.code, scene.check("no kill")) == (0, END)
     assert whole.calls.count("fsync") == 2
     assert "rename" in whole.calls
     assert "unlink" in whole.calls[whole.calls.index("rename") :]
     found = []
-    for name, count in broken(whole.calls):
+    for name, count in broken(whole.calls, one_write_in):
         where = f"killed at {name} {count}"
         ran = scene.run(f"{name}:signal=KILL:when={count}", "first")
         assert ran.code == -signal.SIGKILL, where
@@ -138,12 +141,15 @@ def test_a_kill_at_each_call_of_the_writer_leaves_a_good_snapshot(scene: Scene) 
     assert "rename" not in after
 
 
+@SHARES
 @pytest.mark.timeout(600)
-def test_an_error_of_each_call_is_told_and_the_next_attempt_works(scene: Scene) -> None:
+def test_an_error_of_each_call_is_told_and_the_next_attempt_works(
+    scene: Scene, one_write_in: int
+) -> None:
     calls = CALLS.removesuffix(",close")
     once = scene.run("", "first", calls=calls)
     n_failed = 0
-    for name, count in broken(once.calls):
+    for name, count in broken(once.calls, one_write_in):
         where = f"EIO of {name} {count}"
         ran = scene.run(f"{name}:error=EIO:when={count}", calls=calls)
         assert ran.code == 0, where

@@ -220,3 +220,35 @@ def test_memory_is_bounded_when_applying_is_slow(mock: Wire, tmp_path: Path, top
         wait(lambda: not ingest.status()["paused"])
     # What came with the last look is a batch at most.
     assert most <= limit + READ_LEN * 3_000 < sum(map(len, told))
+
+
+def test_a_snapshot_that_fails_is_told_and_does_not_stop_the_work(
+    mock: Wire, tmp_path: Path, topic: str
+) -> None:
+    config: dict[str, Any] = {"kafka": {"snapshot_events": 1}}
+    mock.touch(topic)
+    with KafkaIngest(tmp_path, mock.url(topic), config=config) as ingest:
+        obstacle = tmp_path / "snapshots"
+        obstacle.write_text("no directory")
+        ingest.start()
+        mock.send(topic, posts(0, 5))
+        wait(lambda: "snapshot_failed" in ingest.status()["warnings"])
+        mock.send(topic, posts(5, 5))
+        wait(lambda: ingest.is_ready and ingest.world.counts()["posts"] == 10)
+        obstacle.unlink()
+        mock.send(topic, posts(10, 5))
+        wait(lambda: ingest.status()["snapshot"]["made"] > 0)
+        assert "snapshot_failed" not in ingest.status()["warnings"]
+
+
+def test_refused_records_that_cannot_be_written_are_told_and_do_not_stop_the_work(
+    mock: Wire, tmp_path: Path, topic: str
+) -> None:
+    (tmp_path / "dead_letters.jsonl").mkdir()
+    mock.send(topic, [b"poison", *posts(0, 3)])
+    with KafkaIngest(tmp_path, mock.url(topic)) as ingest:
+        ingest.start()
+        wait(lambda: ingest.is_ready)
+        assert ingest.world.counts()["posts"] == 3
+        assert ingest.status()["refused"] == {"not_json": 1}
+        assert "dead_letters" in ingest.status()["warnings"]

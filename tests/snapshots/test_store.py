@@ -11,7 +11,6 @@ import pytest
 from xfeed import Feed, StoreError, World, _core
 from xfeed.snapshots import SnapshotInfo, SnapshotStore
 
-from tests.faults.strace import STRESS
 from tests.feed.worlds import event, follow, post
 
 SETTINGS: dict[str, Any] = {"retention_ms": 172_800_000, "max_history_len": 1_024}
@@ -67,9 +66,11 @@ def test_the_last_good_one_is_kept_rather_than_a_damaged_newer_one(tmp_path: Pat
     assert [listed.info.offsets["log"] for listed in store.list() if listed.info] == [3, 1]
 
 
-def test_every_changed_byte_and_every_cut_falls_back_to_the_one_before(tmp_path: Path) -> None:
-    # All of them under `make stress`; `make test` tries all on the engine itself, without files.
-    step = 1 if STRESS else 7
+# `make test` tries every byte on the engine itself, without files, and every seventh here.
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.stress)])
+def test_every_changed_byte_and_every_cut_falls_back_to_the_one_before(
+    tmp_path: Path, step: int
+) -> None:
     older, newer = make(tmp_path, 3), make(tmp_path, len(EVENTS))
     whole = Path(newer.path).read_bytes()
     expected = World.load(older.path, **SETTINGS).digest()

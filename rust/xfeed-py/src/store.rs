@@ -308,10 +308,10 @@ impl PostStore {
         // Waiting for the lock counts, too.
         let start = Instant::now();
         let is_over = deadline_ms.map(|ms| move || start.elapsed() >= Duration::from_millis(ms));
-        let (records, found) = unlocked(py, || {
+        let (found, records) = unlocked(py, || {
             self.inner.read(|intake| {
                 let store = intake.store();
-                let found = store.newest(&ReadRequest {
+                store.newest_records(&ReadRequest {
                     viewer: viewer.map(Id),
                     following: &following,
                     excluded: &excluded,
@@ -321,10 +321,7 @@ impl PostStore {
                     limits,
                     start: seed,
                     expired: is_over.as_ref().map(|is_over| is_over as &dyn Fn() -> bool),
-                });
-                let records: Vec<Record> =
-                    found.posts.iter().filter_map(|id| store.get(*id)).collect();
-                (records, found)
+                })
             })
         });
         found_dict(py, &records, &found)

@@ -5,6 +5,11 @@
 //! thunder digest|reads|redis|ours|published N_AUTHORS N_POSTS [quick]
 //! ```
 
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "figures of a bench are never that exact"
+)]
+
 mod fill;
 mod reads;
 mod redis;

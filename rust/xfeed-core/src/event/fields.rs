@@ -31,7 +31,7 @@ impl Value<'_> {
             Self::Text(text) => text.clone().into_owned(),
             Self::Int(int) => int.to_string(),
             Self::Bool(bool) => bool.to_string(),
-            Self::Texts(texts) => format!("{texts:?}"),
+            Self::Texts(texts) => serde_json::to_string(texts).unwrap_or_default(),
             Self::Number(_, text) | Self::MixedList(text) | Self::Other(text) => text.clone(),
         }
     }

@@ -39,17 +39,17 @@ impl Author {
 /// All authors that have posts in the store.
 #[derive(Debug)]
 pub(super) struct Authors {
-    authors: Chunks<Author>,
+    places: Chunks<Author>,
     index: Index,
     /// The first free place; the id of a free place is the next one.
     free: u32,
-    n_free: usize,
+    n_free: u32,
 }
 
 impl Default for Authors {
     fn default() -> Self {
         Self {
-            authors: Chunks::default(),
+            places: Chunks::default(),
             index: Index::default(),
             free: NOWHERE,
             n_free: 0,
@@ -59,24 +59,24 @@ impl Default for Authors {
 
 impl Authors {
     /// Places, also free ones.
-    pub(super) fn places(&self) -> usize {
-        self.authors.len()
+    pub(super) fn places(&self) -> u32 {
+        self.places.len()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.authors.len() - self.n_free
+    pub(super) fn len(&self) -> u32 {
+        self.places.len() - self.n_free
     }
 
     pub(super) fn get(&self, place: u32) -> &Author {
-        self.authors.get(place)
+        self.places.get(place)
     }
 
     pub(super) fn get_mut(&mut self, place: u32) -> &mut Author {
-        self.authors.get_mut(place)
+        self.places.get_mut(place)
     }
 
     pub(super) fn find(&self, id: Id) -> Option<u32> {
-        self.index.find(id, |place| self.authors.get(place).id)
+        self.index.find(id, |place| self.places.get(place).id)
     }
 
     /// Where an author may be; see [`Index::likely`].
@@ -87,7 +87,7 @@ impl Authors {
     /// Places of many authors, [`NOWHERE`] for those that have no posts. Several at a time, so that
     /// the memory is asked for several at a time.
     pub(super) fn find_many(&self, ids: &[Id], places: &mut Vec<u32>) {
-        let id_at = |place| self.authors.get(place).id;
+        let id_at = |place| self.places.get(place).id;
         find_many(&self.index, ids, id_at, places);
     }
 
@@ -102,31 +102,31 @@ impl Authors {
         };
         let place = self.free;
         let place = if place == NOWHERE {
-            self.authors.push(author);
-            (self.authors.len() - 1) as u32
+            self.places.push(author);
+            self.places.len() - 1
         } else {
-            self.free = self.authors.get(place).id.0 as u32;
+            self.free = u32::try_from(self.places.get(place).id.0).unwrap_or(NOWHERE);
             self.n_free -= 1;
-            *self.authors.get_mut(place) = author;
+            *self.places.get_mut(place) = author;
             place
         };
-        let authors = &self.authors;
+        let authors = &self.places;
         self.index.insert(id, place, |place| authors.get(place).id);
         place
     }
 
     /// Whether the place is not free.
     pub(super) fn is_used(&self, place: u32) -> bool {
-        let id = self.authors.get(place).id;
+        let id = self.places.get(place).id;
         self.find(id) == Some(place)
     }
 
     /// Forgets an author without posts.
     pub(super) fn remove(&mut self, place: u32) {
-        let authors = &self.authors;
+        let authors = &self.places;
         let id = authors.get(place).id;
         self.index.remove(id, |place| authors.get(place).id);
-        *self.authors.get_mut(place) = Author {
+        *self.places.get_mut(place) = Author {
             id: Id(u64::from(self.free)),
             originals: Timeline::default(),
             secondary: Timeline::default(),
@@ -137,7 +137,7 @@ impl Authors {
 
     /// Bytes that one more author adds at most.
     pub(super) fn growth(&self, id: Id) -> usize {
-        let place = if self.free == NOWHERE && self.authors.is_full() {
+        let place = if self.free == NOWHERE && self.places.is_full() {
             Chunks::<Author>::CHUNK_BYTES
         } else {
             0
@@ -147,7 +147,7 @@ impl Authors {
 
     /// Without the timelines.
     pub(super) fn bytes(&self) -> usize {
-        self.authors.bytes() + self.index.bytes()
+        self.places.bytes() + self.index.bytes()
     }
 }
 

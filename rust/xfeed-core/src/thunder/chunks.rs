@@ -1,13 +1,13 @@
 //! Rows in chunks: they never move, so growing costs one chunk and not a copy of everything.
 
 /// Rows per chunk.
-const CHUNK: usize = 4096;
+const CHUNK: u32 = 4096;
 
-/// A list that grows without moving what is in it.
+/// A list that grows without moving what is in it; of fewer than 2^32 rows, which its users see to.
 #[derive(Debug)]
 pub(super) struct Chunks<T> {
     chunks: Vec<Vec<T>>,
-    len: usize,
+    len: u32,
 }
 
 impl<T> Default for Chunks<T> {
@@ -21,15 +21,15 @@ impl<T> Default for Chunks<T> {
 
 impl<T> Chunks<T> {
     /// Bytes that one more chunk takes.
-    pub(super) const CHUNK_BYTES: usize = CHUNK * size_of::<T>();
+    pub(super) const CHUNK_BYTES: usize = CHUNK as usize * size_of::<T>();
 
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> u32 {
         self.len
     }
 
     pub(super) fn push(&mut self, value: T) {
         if self.is_full() {
-            self.chunks.push(Vec::with_capacity(CHUNK));
+            self.chunks.push(Vec::with_capacity(CHUNK as usize));
         }
         if let Some(last) = self.chunks.last_mut() {
             last.push(value);
@@ -43,21 +43,21 @@ impl<T> Chunks<T> {
     }
 
     pub(super) fn get(&self, at: u32) -> &T {
-        &self.chunks[at as usize / CHUNK][at as usize % CHUNK]
+        &self.chunks[(at / CHUNK) as usize][(at % CHUNK) as usize]
     }
 
     pub(super) fn get_mut(&mut self, at: u32) -> &mut T {
-        &mut self.chunks[at as usize / CHUNK][at as usize % CHUNK]
+        &mut self.chunks[(at / CHUNK) as usize][(at % CHUNK) as usize]
     }
 
     /// Rows that lie in one chunk.
     pub(super) fn run(&self, at: u32, len: usize) -> &[T] {
-        let start = at as usize % CHUNK;
-        &self.chunks[at as usize / CHUNK][start..start + len]
+        let start = (at % CHUNK) as usize;
+        &self.chunks[(at / CHUNK) as usize][start..start + len]
     }
 
     /// Rows that the last chunk still takes.
-    pub(super) fn room_in_chunk(&self) -> usize {
+    pub(super) fn room_in_chunk(&self) -> u32 {
         (CHUNK - self.len % CHUNK) % CHUNK
     }
 

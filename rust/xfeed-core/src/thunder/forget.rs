@@ -13,7 +13,7 @@ use crate::clock::{UnixMs, before};
 use crate::ids::Id;
 
 /// Authors per step when memory is short.
-const STEP: usize = 64;
+const STEP: u32 = 64;
 
 /// The share of the posts that goes at a time when memory is short.
 const PORTION: usize = 64;
@@ -42,9 +42,9 @@ pub(super) struct Floors {
     retention_ms: UnixMs,
     memory_ms: UnixMs,
     /// The next author to be swept.
-    next: usize,
+    next: u32,
     /// Authors still to be swept before nothing older than the floors is left.
-    left: usize,
+    left: u32,
 }
 
 impl Floors {
@@ -82,7 +82,7 @@ impl PostStore {
         self.remember_gone();
         self.hide_before(now);
         self.floors.left = self.authors.places(); // Old posts may have come late.
-        while self.sweep(usize::MAX) {}
+        while self.sweep(u32::MAX) {}
         self.rebase_when_due();
         self.retain_tombstones(self.floors.retention_ms);
         let gone = self.gone_posts.take().unwrap_or_default();
@@ -118,11 +118,11 @@ impl PostStore {
 
     /// Clears away what is hidden, in the timelines of at most `n_authors`; returns whether there may
     /// be more.
-    pub fn sweep(&mut self, n_authors: usize) -> bool {
+    pub fn sweep(&mut self, n_authors: u32) -> bool {
         let n = n_authors.min(self.floors.left);
         for _ in 0..n {
             self.floors.next = (self.floors.next + 1) % self.authors.places();
-            self.sweep_author(self.floors.next as u32);
+            self.sweep_author(self.floors.next);
         }
         self.floors.left -= n;
         self.floors.left > 0
@@ -331,7 +331,7 @@ impl PostStore {
         let middle = said.len() * 5 / 8;
         let (_, &mut middle, _) = said.select_nth_unstable(middle);
         self.raise_memory_floor(middle.0.saturating_add(1));
-        while self.sweep(usize::MAX) {}
+        while self.sweep(u32::MAX) {}
         let (index, rows) = (&self.index, &self.rows);
         self.tombstones.retain(|id, said| {
             (said.at_ms, id) > middle || index.find(id, |slot| rows.get(slot).id).is_some()
@@ -371,7 +371,7 @@ impl PostStore {
             let created_ms = rows.get(entry.slot()).created_ms();
             Entry::new(base_ms, created_ms, entry.has_video(), entry.slot())
         };
-        for place in 0..self.authors.places() as u32 {
+        for place in 0..self.authors.places() {
             let author = self.authors.get_mut(place);
             author.originals.rewrite(write);
             author.secondary.rewrite(write);

@@ -75,9 +75,10 @@ impl Default for Index {
 impl Index {
     pub(super) fn hash(&self, id: Id) -> Hashed {
         // Two rounds of a folded multiplication; the second spreads what the first left together.
+        #[expect(clippy::cast_possible_truncation, reason = "both halves are taken")]
         let fold = |a: u64, b: u64| {
             let wide = u128::from(a) * u128::from(b);
-            (wide as u64) ^ (wide >> 64) as u64
+            wide as u64 ^ (wide >> 64) as u64
         };
         Hashed(fold(
             fold(id.0 ^ self.keys[0], self.keys[1]) ^ self.keys[1],

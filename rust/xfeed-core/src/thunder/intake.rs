@@ -13,7 +13,7 @@ use crate::thunder::{Inserted, PostStore, Record, StoreSettings};
 const TRIMS_PER_RETENTION: u64 = 48;
 
 /// Authors whose old posts are cleared away while readers wait.
-const SWEEP_AUTHORS: usize = 1024;
+const SWEEP_AUTHORS: u32 = 1024;
 
 /// Which times pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -38,6 +38,10 @@ impl Links {
         Some(run)
     }
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "runs are short, and positions our own"
+    )]
     fn take(&mut self, len: usize) -> Option<u32> {
         for size in len..=MAX_RUN {
             let run = self.free[size];
@@ -50,15 +54,17 @@ impl Links {
             }
         }
         // A run lies in one chunk, so that it is a slice.
-        let room = self.words.room_in_chunk();
-        if room > 0 && room < len {
-            let start = u32::try_from(self.words.len()).ok()?;
-            for _ in 0..room {
+        let room = self.words.room_in_chunk() as usize;
+        let rest = if room < len { room } else { 0 };
+        self.words.len().checked_add((rest + len) as u32)?;
+        if rest > 0 {
+            let start = self.words.len();
+            for _ in 0..rest {
                 self.words.push(0);
             }
-            self.release(start, room);
+            self.release(start, rest);
         }
-        let start = u32::try_from(self.words.len() + len).ok()? - len as u32;
+        let start = self.words.len();
         for _ in 0..len {
             self.words.push(0);
         }
@@ -95,7 +101,7 @@ impl Links {
     /// Bytes that one more run would add.
     pub(super) fn growth(&self, len: usize) -> usize {
         let is_there = len == 0 || self.free[len..].iter().any(|run| *run != NO_RUN);
-        let room = self.words.room_in_chunk();
+        let room = self.words.room_in_chunk() as usize;
         if is_there || (room >= len && room > 0) {
             0
         } else {

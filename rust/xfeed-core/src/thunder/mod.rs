@@ -16,8 +16,9 @@
 mod authors;
 mod best;
 mod chunks;
-mod codec;
 pub mod columns;
+mod decode;
+mod encode;
 mod forget;
 mod index;
 pub mod intake;
@@ -51,7 +52,7 @@ use tombstones::{Liveness, Tombstones};
 const HALF_RANGE_MS: UnixMs = 1 << 34;
 
 /// What the entry of a dead post takes at most: a block of its own.
-const DEAD_BYTES: usize = 64;
+const DEAD_BYTES: u64 = 64;
 
 /// Posts whose memory is fetched together.
 const GROUP: usize = 16;
@@ -121,7 +122,7 @@ impl PostStore {
             posts: self.rows.len() as u64 - self.n_dead,
             deleted: self.n_dead,
             tombstones: self.tombstones.len() as u64,
-            authors: self.authors.len() as u64,
+            authors: u64::from(self.authors.len()),
             ..self.gone
         }
     }
@@ -133,8 +134,8 @@ impl PostStore {
             + self.authors.bytes()
             + self.timeline_bytes
             + self.tombstones.bytes()
-            + self.dead.allocation_size()
-            + self.n_dead as usize * DEAD_BYTES) as u64
+            + self.dead.allocation_size()) as u64
+            + self.n_dead * DEAD_BYTES
     }
 
     fn find(&self, id: Id) -> Option<u32> {

@@ -104,15 +104,13 @@ pub(super) fn pack(record: &Record, words: &mut Vec<u64>) -> u64 {
     }
     let root = record.root.filter(|_| !root_is_parent);
     words.clear();
-    for (place, related) in [record.reply_to, root, record.repost_of, record.quote_of]
-        .into_iter()
-        .enumerate()
-    {
+    let links = [record.reply_to, root, record.repost_of, record.quote_of];
+    for (place, related) in (0_u32..).zip(links) {
         if let Some(related) = related {
-            meta |= 1 << (flag::LINK_SHIFT + place as u32);
+            meta |= 1 << (flag::LINK_SHIFT + place);
             words.push(related.post.0);
             if let Some(author) = related.author {
-                meta |= 1 << (flag::TOLD_SHIFT + place as u32);
+                meta |= 1 << (flag::TOLD_SHIFT + place);
                 words.push(author.0);
             }
         }
@@ -165,16 +163,16 @@ pub(super) fn unpack(meta: u64, words: &[u64]) -> Unpacked {
 /// All rows.
 #[derive(Debug)]
 pub(super) struct Rows {
-    rows: Chunks<Row>,
+    slots: Chunks<Row>,
     pub(super) links: Links,
     free: u32,
-    n_free: usize,
+    n_free: u32,
 }
 
 impl Default for Rows {
     fn default() -> Self {
         Self {
-            rows: Chunks::default(),
+            slots: Chunks::default(),
             links: Links::default(),
             free: NOWHERE,
             n_free: 0,
@@ -184,25 +182,21 @@ impl Default for Rows {
 
 impl Rows {
     pub(super) fn get(&self, slot: u32) -> &Row {
-        self.rows.get(slot)
+        self.slots.get(slot)
     }
 
     pub(super) fn get_mut(&mut self, slot: u32) -> &mut Row {
-        self.rows.get_mut(slot)
+        self.slots.get_mut(slot)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.rows.len() - self.n_free
+        (self.slots.len() - self.n_free) as usize
     }
 
     /// Takes a slot; `None` when there are 2^28 rows.
     pub(super) fn add(&mut self, id: Id, meta: u64, author: u32, words: &[u64]) -> Option<u32> {
         let slot = if self.free == NOWHERE {
-            let slot = u32::try_from(self.rows.len()).ok()?;
-            if slot >> SLOT_BITS != 0 {
-                return None;
-            }
-            slot
+            Some(self.slots.len()).filter(|slot| slot >> SLOT_BITS == 0)?
         } else {
             self.free
         };
@@ -213,20 +207,20 @@ impl Rows {
             links: self.links.add(words)?,
         };
         if self.free == NOWHERE {
-            self.rows.push(row);
+            self.slots.push(row);
         } else {
-            self.free = self.rows.get(slot).links;
+            self.free = self.slots.get(slot).links;
             self.n_free -= 1;
-            *self.rows.get_mut(slot) = row;
+            *self.slots.get_mut(slot) = row;
         }
         Some(slot)
     }
 
     /// Gives a slot back.
     pub(super) fn remove(&mut self, slot: u32) {
-        let row = *self.rows.get(slot);
+        let row = *self.slots.get(slot);
         self.links.remove(row.links, row.n_links());
-        *self.rows.get_mut(slot) = Row {
+        *self.slots.get_mut(slot) = Row {
             id: Id(0),
             meta: 0,
             author: NOWHERE,
@@ -242,12 +236,12 @@ impl Rows {
 
     /// Rows in use.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Row> {
-        self.rows.iter().filter(|row| !row.is_free())
+        self.slots.iter().filter(|row| !row.is_free())
     }
 
     /// Bytes that one more row with `n_links` words would add.
     pub(super) fn growth(&self, n_links: usize) -> usize {
-        let row = if self.free == NOWHERE && self.rows.is_full() {
+        let row = if self.free == NOWHERE && self.slots.is_full() {
             Chunks::<Row>::CHUNK_BYTES
         } else {
             0
@@ -256,6 +250,6 @@ impl Rows {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.rows.bytes() + self.links.bytes()
+        self.slots.bytes() + self.links.bytes()
     }
 }

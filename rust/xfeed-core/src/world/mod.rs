@@ -297,7 +297,7 @@ impl World {
         let [follows, blocks, mutes] = self.graph.counts();
         WorldCounts {
             events: self.events,
-            posts: (posts.posts + posts.deleted) as usize,
+            posts: usize::try_from(posts.posts + posts.deleted).unwrap_or(usize::MAX),
             conflicting_posts: posts.conflicts,
             follows,
             blocks,
