@@ -55,11 +55,6 @@ class ThunderConfig(_Section):
     max_secondary_per_author: Positive = Field(
         30, description="newest replies and reposts per author (X: MAX_REPLY_POSTS_PER_AUTHOR)"
     )
-
-
-class StoreConfig(ThunderConfig):
-    """`xfeed.PostStore`, the post store alone."""
-
     max_posts_per_timeline: Positive = Field(
         5_000,
         description="most posts of one author, originals and quotes apart from replies and reposts;"
@@ -68,7 +63,7 @@ class StoreConfig(ThunderConfig):
     max_bytes: Annotated[int, Field(ge=2**20)] | None = Field(
         None, description="most bytes of memory; the oldest posts go; no limit when left out"
     )
-    hidden_authors: tuple[Annotated[int, Field(ge=0, lt=2**64)], ...] = Field(
+    hidden_authors: tuple[Annotated[int, Field(ge=0, lt=2**64)] | str, ...] = Field(
         (), description="accounts that nobody is shown, whoever follows them"
     )
     max_scan_per_author: Positive = Field(
@@ -76,6 +71,11 @@ class StoreConfig(ThunderConfig):
         description="replies and reposts of one author that a request looks at"
         " (X: MAX_TINY_POSTS_PER_USER_SCAN)",
     )
+
+
+class StoreConfig(ThunderConfig):
+    """`xfeed.PostStore`, the post store alone."""
+
     max_videos: Positive = Field(
         600, description="most posts of a request for videos (X: MAX_VIDEOS_TO_RETURN)"
     )

@@ -15,6 +15,7 @@ from xfeed.config import MAX_PAGE_LEN
 from xfeed.errors import ConfigError, EventError, StoreError
 from xfeed.events import EventLike, system_now_ms, to_payload
 from xfeed.ids import IdLike, to_u64
+from xfeed.kafka.reading import SnapshotFold, TopicsLog
 from xfeed.log import SqliteLog
 from xfeed.mixer import FeedResult, Parts, Pipeline
 from xfeed.mixer.page import make_page
@@ -68,14 +69,15 @@ class Feed:
         self._preset = load_preset(config.scoring.preset)
         self._models = ModelStore(directory, config.threads)
         snapshots = SnapshotStore(directory, writable=log.writable)
-        self._fold = Fold(log, world_settings(config), snapshots)
-        self._world = self._fold.world
+        # Beside topics there is nothing to fold: the state is what the newest snapshot holds.
+        fold = SnapshotFold if isinstance(log, TopicsLog) else Fold
+        self._fold = fold(log, world_settings(config), snapshots)
         self._is_closed = False
         self._fit_lock = threading.Lock()
         self._pipeline_lock = threading.Lock()
         self._pipeline: Pipeline | None = None
         # A wrong weight or stage name is an error now, not at the first request.
-        Pipeline(Parts(self._world, config, self._preset, None))
+        Pipeline(Parts(self.world, config, self._preset, None))
         self._weights_digest = self._preset.digest_with(config.scoring.weights)
         self.refresh()
 
@@ -88,6 +90,9 @@ class Feed:
         config: Mapping[str, Any] | None = None,
     ) -> Self:
         """Opens a data directory: the newest good snapshot and what the log got since.
+
+        One that Kafka feeds can be opened for reading: its newest snapshot, without what the topics
+        got since.
 
         Args:
             directory: made when it does not exist and `mode` is ``"write"``.
@@ -103,7 +108,8 @@ class Feed:
         if mode == "write":
             _make_directory(path)
         settings = config_module.load_config(path, config)
-        log = SqliteLog(path, mode=mode)
+        reads_topics = mode == "read" and TopicsLog.feeds(path)
+        log = TopicsLog(path) if reads_topics else SqliteLog(path, mode=mode)
         try:
             return cls(path, log, settings)
         except BaseException:
@@ -125,7 +131,7 @@ class Feed:
     @property
     def world(self) -> _core.World:
         """The state, for stages of your own."""
-        return self._world
+        return self._fold.world
 
     @property
     def log_offset(self) -> int:
@@ -164,7 +170,7 @@ class Feed:
 
     def counts(self) -> dict[str, int]:
         """How much there is of everything."""
-        return self._world.counts()
+        return self.world.counts()
 
     def state_hash(self) -> str:
         """Hash of the whole state; equal logs give equal hashes."""
@@ -172,7 +178,7 @@ class Feed:
 
     def now_ms(self) -> int:
         """The time of a request that names none; see `config.clock`."""
-        return self._world.last_ms if self._config.clock == "log" else system_now_ms()
+        return self.world.last_ms if self._config.clock == "log" else system_now_ms()
 
     def ingest(
         self,
@@ -292,10 +298,14 @@ class Feed:
 
     def _current_pipeline(self) -> Pipeline:
         with self._pipeline_lock:
-            model = self._models.current()
+            model, world = self._models.current(), self.world
             pipeline = self._pipeline
-            if pipeline is None or pipeline.parts.model is not model:
-                pipeline = Pipeline(Parts(self._world, self._config, self._preset, model))
+            if (
+                pipeline is None
+                or pipeline.parts.model is not model
+                or pipeline.parts.world is not world
+            ):
+                pipeline = Pipeline(Parts(world, self._config, self._preset, model))
                 self._pipeline = pipeline
             return pipeline
 

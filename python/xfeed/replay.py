@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xfeed import _core
 from xfeed.errors import StoreError
+from xfeed.ids import to_u64
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,9 +28,13 @@ BATCH_LEN = 16_384
 
 def world_settings(config: FeedConfig) -> dict[str, Any]:
     """The arguments of `World` that follow from the settings."""
+    thunder = config.thunder
     return {
-        "retention_ms": config.thunder.retention_secs * 1_000,
+        "retention_ms": thunder.retention_secs * 1_000,
         "max_history_len": config.world.max_history_len,
+        "max_posts_per_timeline": thunder.max_posts_per_timeline,
+        "max_bytes": thunder.max_bytes,
+        "hidden_authors": [to_u64(author) for author in thunder.hidden_authors],
     }
 
 

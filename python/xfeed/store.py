@@ -18,6 +18,7 @@ import numpy as np
 
 from xfeed import _core, store_file
 from xfeed.errors import ConfigError, RateLimitError
+from xfeed.ids import to_u64
 from xfeed.store_columns import InsertReport, Newest, column, optional, payloads, related_columns
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class PostStore:
             "retention_ms": self._retention_ms,
             "max_posts_per_timeline": config.max_posts_per_timeline,
             "max_bytes": store_file.NO_LIMIT if config.max_bytes is None else config.max_bytes,
-            "hidden_authors": list(config.hidden_authors),
+            "hidden_authors": [to_u64(author) for author in config.hidden_authors],
         }
 
     @property

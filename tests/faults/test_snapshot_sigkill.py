@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -106,17 +106,15 @@ def test_kills_between_and_in_snapshots_lose_and_resurrect_nothing(
     tmp_path: Path,
     writers: Writers,
     n_kills: int,
-    record_property: Callable[[str, object], None],
 ) -> None:
     settings = CommunityConfig(n_people=300, n_posts=4_000, n_impressions=60_000)
     lines = [line.rstrip() for line in community(settings).events()][: max(n_kills * 600, 40_000)]
     events, data = tmp_path / "events.jsonl", tmp_path / "data"
     events.write_bytes(b"\n".join(lines) + b"\n")
-    offset = n_killed = n_from_snapshot = n_strays = n_lagging = 0
+    offset = n_killed = n_from_snapshot = n_lagging = 0
     for kill in range(n_kills):
         acknowledged, was_killed = writers.kill_one(data, events, offset)
         n_killed += was_killed
-        n_strays += (data / "snapshots" / "new.snapshot.tmp").exists()
         with Feed.open(data, mode="read") as feed:
             where = f"kill {kill} of seed {SEED} at offset {feed.log_offset}"
             offset = feed.log_offset
@@ -136,8 +134,6 @@ def test_kills_between_and_in_snapshots_lose_and_resurrect_nothing(
     assert n_killed > n_kills // 2
     assert n_from_snapshot > n_kills // 2
     assert n_lagging > n_kills // 4
-    # For reports: kills, starts from a snapshot, kills in the middle of making one.
-    record_property("kills", [n_killed, n_from_snapshot, n_strays])
 
 
 NO_MEMORY = """
@@ -161,7 +157,7 @@ def test_memory_that_runs_out_while_a_snapshot_is_made_harms_no_file(
         feed.ingest(small_events[9_000:])
         expected = feed.state_hash()
     codes = []
-    for mebibytes in (0, 1, 2, 4, 6, 8, 200):
+    for mebibytes in (0, 2, 8, 200):
         command = [sys.executable, "-c", NO_MEMORY, str(tmp_path / "data"), str(mebibytes << 20)]
         codes.append(subprocess.run(command, capture_output=True, check=False).returncode)
         with Feed.open(tmp_path / "data") as feed:

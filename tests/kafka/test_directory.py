@@ -6,7 +6,7 @@ import pytest
 from xfeed import Feed, StoreError
 from xfeed.kafka import KafkaIngest
 
-from tests.kafka.wire import Wire, posts, wait
+from tests.kafka.wire import Wire, event, posts, wait
 
 ADDRESS = "kafka://127.0.0.1:1/posts"
 
@@ -64,3 +64,31 @@ def test_a_damaged_mark_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(StoreError, match=r"kafka\.json") as error:
         KafkaIngest(tmp_path, ADDRESS)
     assert error.value.code == "bad_marker"
+
+
+def test_a_feed_reads_the_newest_snapshot_and_then_newer_ones(
+    mock: Wire, tmp_path: Path, topic: str
+) -> None:
+    config = {"kafka": {"snapshot_events": 1}}
+    mock.send(topic, [*posts(0, 7), event("follow", user_id="ann", target_id=1)])
+    with KafkaIngest(tmp_path, mock.url(topic), config=config) as ingest:
+        ingest.start()
+        wait(lambda: ingest.status()["snapshot"]["made"])
+        with Feed.open(tmp_path, mode="read") as feed:
+            assert feed.log_offset == 8
+            assert [item.post_id for item in feed.for_you("ann")] == ["1"]
+            mock.send(topic, posts(8, 1))
+            wait(lambda: [item.post_id for item in feed.for_you("ann")] == ["8", "1"])
+            assert feed.state_hash() == ingest.world.digest()
+            with pytest.raises(StoreError, match="reading only"):
+                feed.ingest(posts(9, 1))
+
+
+def test_a_feed_without_a_snapshot_to_read_says_so(mock: Wire, tmp_path: Path, topic: str) -> None:
+    mock.touch(topic)
+    with KafkaIngest(tmp_path, mock.url(topic)) as ingest:
+        ingest.start()
+        wait(lambda: ingest.is_ready)
+        with pytest.raises(StoreError, match="none was made yet") as error:
+            Feed.open(tmp_path, mode="read")
+    assert error.value.code == "no_snapshot"

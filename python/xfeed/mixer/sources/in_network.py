@@ -30,4 +30,5 @@ class InNetwork:
             max_results=limits.max_results,
             max_originals_per_author=limits.max_originals_per_author,
             max_secondary_per_author=limits.max_secondary_per_author,
+            max_scan_per_author=limits.max_scan_per_author,
         )

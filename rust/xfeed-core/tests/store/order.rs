@@ -69,6 +69,35 @@ proptest! {
         prop_assert_eq!(left.digest(), right.digest());
     }
 
+    /// Clearing away in small steps, while posts keep coming, is a trim that nobody waits for.
+    #[test]
+    fn hiding_and_sweeping_bit_by_bit_ends_where_a_trim_ends(
+        settings in settings(),
+        before in prop::collection::vec(WIDE.record(), 0..200),
+        meanwhile in prop::collection::vec(WIDE.record(), 0..200),
+        now_ms in 0..80_i64,
+        reading in WIDE.reading(),
+    ) {
+        let facts: Vec<Fact> = before.into_iter().map(Fact::Post).collect();
+        let (mut steps, mut whole) = (fold(&settings, &facts), fold(&settings, &facts));
+        steps.hide_before(now_ms);
+        whole.trim(now_ms);
+        prop_assert_eq!(steps.live(), whole.live());
+        let mut meanwhile = meanwhile.iter();
+        let mut is_busy = true;
+        while is_busy {
+            is_busy = steps.sweep(1);
+            if let Some(post) = meanwhile.next() {
+                prop_assert_eq!(steps.insert(post), whole.insert(post));
+            }
+            prop_assert_eq!(steps.newest(&reading.request()), whole.newest(&reading.request()));
+        }
+        prop_assert_eq!(steps.counts().posts, whole.counts().posts);
+        steps.trim(now_ms);
+        whole.trim(now_ms);
+        prop_assert_eq!(steps.digest(), whole.digest());
+    }
+
     #[test]
     fn where_a_read_starts_does_not_matter_without_a_deadline(
         posts in prop::collection::vec(WIDE.record(), 0..200),
