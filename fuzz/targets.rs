@@ -25,7 +25,7 @@ pub(crate) fn settings() -> WorldSettings {
         posts: StoreSettings {
             retention_ms: 100_000,
             max_posts_per_timeline: 4,
-            max_bytes: 1 << 20,
+            max_bytes: u64::MAX,
             hidden_authors: vec![Id(3)],
         },
         max_history_len: 4,
@@ -74,14 +74,21 @@ pub(crate) fn snapshot(bytes: &[u8]) {
     }
 }
 
-/// A store by itself.
-pub(crate) fn store(mut bytes: &[u8]) {
-    let settings = settings().posts;
-    let max_bytes = settings.max_bytes;
-    let Ok(mut store) = PostStore::decode(&mut bytes, settings) else {
-        return;
-    };
-    assert!(store.used_bytes() <= max_bytes);
+/// A store by itself, without and with a limit of its memory.
+pub(crate) fn store(bytes: &[u8]) {
+    for max_bytes in [u64::MAX, 1 << 20] {
+        let settings = StoreSettings {
+            max_bytes,
+            ..settings().posts
+        };
+        if let Ok(store) = PostStore::decode(&mut &*bytes, settings) {
+            check_new_store(store);
+        }
+    }
+}
+
+fn check_new_store(mut store: PostStore) {
+    assert!(store.used_bytes() <= store.settings().max_bytes);
     let live = store.live();
     assert_eq!(store.counts().posts, live.len() as u64);
     let following: Vec<Id> = live.iter().map(|post| post.author).collect();
@@ -127,7 +134,9 @@ fn check_fold(events: &[Event]) {
         return;
     }
     let mut world = World::new(settings());
-    events.iter().for_each(|event| world.apply(event));
+    for event in events {
+        world.apply(event);
+    }
     let digest = world.digest();
     check_world(&mut world);
     assert_eq!(world.digest(), digest);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use xfeed_core::ids::Id;
 use xfeed_core::shared::Shared;
-use xfeed_core::thunder::{PostStore, ReadLimits, ReadRequest, Record, StoreSettings};
+use xfeed_core::thunder::{PREFETCHED, PostStore, ReadLimits, ReadRequest, Record, StoreSettings};
 
 use crate::published::{Post, Published};
 use crate::workload::{START_MS, Viewer, Workload};
@@ -106,9 +106,13 @@ pub fn settings() -> StoreSettings {
 
 impl Side for Ours {
     fn insert(&self, records: &[Record]) {
-        self.0.write_batches(records, MAX_BATCH, |store, record| {
-            store.insert(record);
-        });
+        let mut outcomes = Vec::new();
+        let groups = records.chunks(PREFETCHED);
+        self.0
+            .write_batches(groups, MAX_BATCH / PREFETCHED, |store, group| {
+                outcomes.clear();
+                store.insert_all(group, &mut outcomes);
+            });
     }
 
     fn newest(&self, request: &Request, want: Want) -> Vec<u64> {

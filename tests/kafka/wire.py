@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer
@@ -73,6 +74,14 @@ def wait(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.01)
+
+
+def follow(directory: Path, address: str, config: Mapping[str, Any] | None = None) -> KafkaIngest:
+    """One that runs and is ready."""
+    ingest = KafkaIngest(directory, address, config=config)
+    ingest.start()
+    wait(lambda: ingest.is_ready)
+    return ingest
 
 
 def codes(ingest: KafkaIngest) -> list[str]:

@@ -5,39 +5,14 @@ import shutil
 import struct
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from xfeed import Feed, StoreError, World, _core
+from xfeed.replay import world_settings
 from xfeed.snapshots import SnapshotInfo, SnapshotStore
 
-from tests.feed.worlds import event, follow, post
-
-SETTINGS: dict[str, Any] = {"retention_ms": 172_800_000, "max_history_len": 1_024}
-# The file of the last test below; written anew only together with a new format version.
-GOLDEN = Path(__file__).parents[1] / "golden" / "snapshot_v1.snapshot"
-
-EVENTS = [
-    *[follow("ann", author) for author in (7, 8)],
-    post(1, 7, text="first", topics=["a"]),
-    post("at://b/2", 8, reply_to_id=1),
-    event("block", user_id="ann", target_id=9),
-    event("label", post_id=1, label="spam", expires_at_ms=None),
-    event("mute_word", user_id="ann", word="Spoiler"),
-    event("impression", viewer_id="ann", post_id=1),
-]
-
-
-def lines(*events: dict[str, Any]) -> list[bytes]:
-    import msgspec
-
-    return [msgspec.json.encode(event) for event in events]
-
-
-def world(*events: dict[str, Any]) -> World:
-    made = World(**SETTINGS)
-    made.apply(_core.decode_events(lines(*events)))
-    return made
+from tests.feed.worlds import event, post
+from tests.golden.snapshot_v1 import EVENTS, GOLDEN, OFFSETS, SETTINGS, world, write
 
 
 def make(directory: Path, n_events: int) -> SnapshotInfo:
@@ -165,7 +140,7 @@ def test_another_format_is_named_and_left_alone(tmp_path: Path) -> None:
 
 def test_the_golden_file_of_format_1_is_read_as_ever() -> None:
     info = SnapshotStore.verify(GOLDEN)
-    assert (info.source, info.offsets) == ("golden", {"posts/0": 2**64 - 1, "log": 8})
+    assert (info.source, info.offsets) == ("golden", OFFSETS)
     loaded = World.load(GOLDEN, **SETTINGS)
     assert loaded.digest() == world(*EVENTS).digest() == info.state_hash
     assert loaded.counts() == world(*EVENTS).counts()
@@ -173,10 +148,7 @@ def test_the_golden_file_of_format_1_is_read_as_ever() -> None:
 
 
 def test_the_golden_file_is_written_as_ever(tmp_path: Path) -> None:
-    info = SnapshotStore(tmp_path).create(
-        world(*EVENTS), {"posts/0": 2**64 - 1, "log": 8}, "golden"
-    )
-    assert Path(info.path).read_bytes() == GOLDEN.read_bytes()
+    assert Path(write(tmp_path).path).read_bytes() == GOLDEN.read_bytes()
 
 
 def test_accept_decides_and_gives_its_reason(tmp_path: Path) -> None:
@@ -230,9 +202,10 @@ def test_pages_and_events_go_on_while_snapshots_are_made(
         expected = feed.state_hash()
     for listed in SnapshotStore(tmp_path / "data").list():
         info = SnapshotStore.verify(listed.path)
-        fresh = World(**SETTINGS)
+        settings = world_settings(feed.config)
+        fresh = World(**settings)
         fresh.apply(_core.decode_events(small_events[: info.offsets["log"]]))
-        assert World.load(listed.path, **SETTINGS).digest() == fresh.digest()
+        assert World.load(listed.path, **settings).digest() == fresh.digest()
     with Feed.open(tmp_path / "data") as feed:
         assert feed.snapshot_state.offset > 9_000
         assert feed.state_hash() == expected

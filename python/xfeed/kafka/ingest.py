@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     from xfeed.config import FeedConfig
     from xfeed.kafka.cluster import Cluster
 
-FLOOD_SHARE = 0.5
-FLOOD_LEN = 1_000
-"""When more than this share of so many records in a row is refused, something is wrong with whoever
-produces them."""
-
 
 class KafkaIngest:
     """Keeps the state of a data directory in step with Kafka topics.
@@ -76,10 +71,10 @@ class KafkaIngest:
         self._progress = Progress()
         self._health = Health(self._progress, self._config.kafka.max_stale_secs)
         self._buffer = Buffer()
-        self._letters = DeadLetters(self._directory, self._config.kafka.max_dead_letters_bytes)
-        self._refused: dict[str, int] = {}
+        self._letters = DeadLetters(
+            self._directory, self._config.kafka.max_dead_letters_bytes, self._health
+        )
         self._n_applied = 0
-        self._recent = [0, 0]
         self._began = time.monotonic()
         self._ready_after_secs: float | None = None
         self._asked_to_stop = threading.Event()
@@ -209,7 +204,7 @@ class KafkaIngest:
             "lag": sum(part["lag"] for part in partitions.values()),
             "partitions": partitions,
             "applied": self._n_applied,
-            "refused": dict(sorted(self._refused.items())),
+            "refused": dict(sorted(self._letters.counts.items())),
             "gaps": counters.gaps,
             "repeated": counters.repeated,
             "empty": counters.empty,
@@ -250,30 +245,10 @@ class KafkaIngest:
     def _apply(self, batch: Batch) -> None:
         decoded = self._decode(batch.payloads, batch.clocks)
         # What was refused is on the disk before the offsets move on.
-        self._bury(decoded, batch)
+        self._letters.take(decoded, batch)
         self._saver.world.apply(decoded)
         self._n_applied += len(decoded)
         self._progress.advance(batch.offsets)
-
-    def _bury(self, decoded: EventBatch, batch: Batch) -> None:
-        n_refused = len(batch.payloads) - len(decoded)
-        self._recent[0] += len(batch.payloads)
-        self._recent[1] += n_refused
-        if self._recent[0] >= FLOOD_LEN:
-            flood = self._recent[1] > FLOOD_SHARE * self._recent[0]
-            message = f"{self._recent[1]} of the last {self._recent[0]} records were refused"
-            self._health.warn("flood_of_refused", message if flood else None)
-            self._recent = [0, 0]
-        if not n_refused:
-            return
-        for _, code, *_ in decoded.rejects():
-            self._refused[code] = self._refused.get(code, 0) + 1
-        try:
-            self._letters.bury(decoded, batch)
-            self._health.warn("dead_letters", None)
-        except OSError as error:
-            # The topic still has them, so they are no reason to stand still.
-            self._health.warn("dead_letters", f"refused records could not be written: {error}")
 
     def close(self) -> None:
         """Ends the work as `stop` does, waits for it, and lets go of the directory.

@@ -11,7 +11,7 @@ use xfeed_core::event::{self, Event, Reject};
 use xfeed_core::ids::Id;
 use xfeed_core::shared::Shared;
 use xfeed_core::thunder::intake::{Door, Intake};
-use xfeed_core::thunder::{ReadLimits, ReadRequest, Record, StoreSettings};
+use xfeed_core::thunder::{ReadLimits, ReadRequest, StoreSettings};
 
 use crate::convert::slice1;
 use crate::detach::{detached, unlocked};
@@ -80,15 +80,16 @@ impl PostStore {
         door: Door,
         tally: &mut Tally,
     ) {
-        for (i, batch) in decoded.chunks(BATCH).enumerate() {
+        let mut position = first;
+        for batch in decoded.chunks(BATCH) {
             self.inner.write(|intake| {
-                for (j, event) in batch.iter().enumerate() {
-                    let position = first + i * BATCH + j;
-                    match event {
-                        Ok(event) => tally.add(position, intake.apply(event, door)),
+                intake.apply_all(batch, door, |told| {
+                    match told {
+                        Ok(outcome) => tally.add(position, outcome),
                         Err(reject) => tally.reject(position, reject.clone()),
                     }
-                }
+                    position += 1;
+                });
             });
         }
     }
@@ -158,19 +159,17 @@ impl PostStore {
             let len = rows.len();
             detached(py, || {
                 rows.check()?;
-                let mut start = 0;
-                while start < len {
-                    let end = len.min(start + BATCH);
+                let mut batch = Vec::with_capacity(BATCH);
+                for start in (0..len).step_by(BATCH) {
+                    batch.clear();
+                    batch.extend((start..len.min(start + BATCH)).map(|row| rows.record(row)));
+                    let mut position = first + start;
                     self.inner.write(|intake| {
-                        for row in start..end {
-                            let outcome = match rows.record(row) {
-                                Ok(record) => intake.add(&record, door),
-                                Err(outcome) => outcome,
-                            };
-                            tally.add(first + row, outcome);
-                        }
+                        intake.add_all(&batch, door, |outcome| {
+                            tally.add(position, outcome);
+                            position += 1;
+                        });
                     });
-                    start = end;
                 }
                 Ok(())
             })?;

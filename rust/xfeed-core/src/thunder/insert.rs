@@ -10,7 +10,7 @@ use crate::clock::UnixMs;
 use crate::ids::Id;
 
 /// Posts whose memory is fetched together.
-const GROUP: usize = 16;
+pub const PREFETCHED: usize = 16;
 
 impl PostStore {
     /// Adds a post. The first create of an id stands; a change is an edit, not a create.
@@ -35,30 +35,29 @@ impl PostStore {
         inserted
     }
 
-    /// Adds posts one after the other, with what became of each. Faster than one call each: the
-    /// memory that a post needs is fetched while the one before is added.
+    /// Adds posts one after the other, with what became of each; faster than one call each.
     pub fn insert_all(&mut self, records: &[Record], outcomes: &mut Vec<Inserted>) {
-        for group in records.chunks(GROUP) {
-            std::hint::black_box(self.touch(group));
+        for group in records.chunks(PREFETCHED) {
+            self.prefetch(group.iter().map(|record| (record.id, record.author)));
             outcomes.extend(group.iter().map(|record| self.insert(record)));
         }
     }
 
-    /// Reads what adding these posts will read; no load waits for another.
-    fn touch(&self, group: &[Record]) -> u64 {
-        let mut places = [NOWHERE; GROUP];
+    /// Reads what adding these posts (with their authors) will read, of [`PREFETCHED`] at most. No
+    /// load waits for another, so that their waits overlap.
+    pub fn prefetch(&self, posts: impl Iterator<Item = (Id, Id)>) {
+        let mut places = [NOWHERE; PREFETCHED];
         let mut seen = 0;
-        for (place, record) in places.iter_mut().zip(group) {
-            seen ^= self.index.likely(self.index.hash(record.id));
-            *place = self.authors.likely(record.author);
+        for (place, (post, author)) in places.iter_mut().zip(posts) {
+            seen ^= self.index.likely(self.index.hash(post));
+            *place = self.authors.likely(author);
         }
-        let touched = places.iter().filter(|place| **place != NOWHERE);
-        touched.fold(u64::from(seen), |seen, place| {
+        let last = |timeline: &Timeline| timeline.entries().last().map_or(0, |last| last.slot());
+        for place in places.iter().filter(|place| **place != NOWHERE) {
             let author = self.authors.get(*place);
-            let last =
-                |timeline: &Timeline| timeline.entries().last().map_or(0, |last| last.slot());
-            seen ^ u64::from(last(&author.originals) ^ last(&author.secondary))
-        })
+            seen ^= last(&author.originals) ^ last(&author.secondary);
+        }
+        std::hint::black_box(seen);
     }
 
     fn insert_new(&mut self, record: &Record, meta: u64, words: &[u64]) -> Inserted {

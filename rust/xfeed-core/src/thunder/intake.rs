@@ -5,9 +5,9 @@
 //! takes others with it.
 
 use crate::clock::{UnixMs, before};
-use crate::event::{Body, Event, Post};
+use crate::event::{Body, Event, Post, Reject};
 use crate::ids::Id;
-use crate::thunder::{Inserted, PostStore, Record, StoreSettings};
+use crate::thunder::{Inserted, PREFETCHED, PostStore, Record, StoreSettings};
 
 /// Trimming runs when time has moved on by this part of the retention.
 const TRIMS_PER_RETENTION: u64 = 48;
@@ -127,6 +127,50 @@ impl Intake {
             Body::Edit { .. } => Outcome::Edited,
             Body::Delete { post, undo } => self.set_deleted(*post, event.at_ms, !undo),
             _ => Outcome::NotForTheStore,
+        }
+    }
+
+    /// Takes events one after the other, unless they were refused before, and tells what became of
+    /// each.
+    pub fn apply_all<'a>(
+        &mut self,
+        events: &'a [std::result::Result<Event, Reject>],
+        door: Door,
+        mut tell: impl FnMut(std::result::Result<Outcome, &'a Reject>),
+    ) {
+        for group in events.chunks(PREFETCHED) {
+            let posts = group
+                .iter()
+                .flatten()
+                .filter_map(|event| match &event.body {
+                    Body::Post(post) => Some((post.id, post.author)),
+                    _ => None,
+                });
+            self.store.prefetch(posts);
+            for event in group {
+                tell(event.as_ref().map(|event| self.apply(event, door)));
+            }
+        }
+    }
+
+    /// Takes posts one after the other, unless they were refused before, and tells what became of
+    /// each.
+    pub fn add_all(
+        &mut self,
+        posts: &[std::result::Result<Record, Outcome>],
+        door: Door,
+        mut tell: impl FnMut(Outcome),
+    ) {
+        for group in posts.chunks(PREFETCHED) {
+            let there = group.iter().flatten();
+            self.store
+                .prefetch(there.map(|record| (record.id, record.author)));
+            for post in group {
+                tell(match post {
+                    Ok(record) => self.add(record, door),
+                    Err(outcome) => *outcome,
+                });
+            }
         }
     }
 

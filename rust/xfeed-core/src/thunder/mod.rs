@@ -34,6 +34,7 @@ mod timeline;
 mod tombstones;
 mod types;
 
+pub use insert::PREFETCHED;
 pub use types::{
     Found, Inserted, ReadLimits, ReadRequest, Record, StoreCounts, StoreSettings, TIME_END_MS,
 };
