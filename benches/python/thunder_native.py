@@ -99,7 +99,7 @@ def fill_rows(ours: dict[str, Any], published: dict[str, Any], n_posts: int) -> 
         both("memory, resident", "bytes_per_post", "bytes/post"),
         both("memory, most while filling", "peak_bytes_per_post", "bytes/post"),
         row(
-            "insert one by one",
+            "insert, one thread",
             MEBI / ours["posts_per_s"],
             MEBI / published["posts_per_s"],
             "µs",

@@ -33,7 +33,7 @@ where
 }
 
 fn add_four(shared: &Shared<Vec<u32>>, first: u32) {
-    shared.write_batches(first..first + 4, 2, |value, item| value.push(item));
+    shared.write_batches(first..first + 4, 2, Vec::push);
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Hashed {
         ((self.0 >> 32) as u32 & 0xF) << SLOT_BITS
     }
 
-    fn start(self) -> usize {
+    pub(super) fn start(self) -> usize {
         (self.0 & 0xFFFF_FFFF) as usize
     }
 }

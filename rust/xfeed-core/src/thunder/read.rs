@@ -9,9 +9,8 @@
 use std::ops::Range;
 
 use super::PostStore;
-use super::authors::find_many;
 use super::best::Best;
-use super::places::Places;
+use super::places::{Ids, Places};
 use super::rows::{NOWHERE, Row};
 use super::rules::Checks;
 use super::timeline::{Entry, Moment};
@@ -21,6 +20,9 @@ use crate::ids::Id;
 /// Accounts between two looks at the deadline; both passes run for each such block, so that a late
 /// deadline costs some accounts everything instead of all accounts their replies.
 const BLOCK: usize = 64;
+
+/// Entries of a timeline that are looked at together.
+const LOT: usize = 16;
 
 /// Authors whose replies and reposts are looked up together.
 const CHECKED_TOGETHER: usize = 64;
@@ -91,8 +93,8 @@ pub(super) struct Read<'a> {
     /// Places of the followed authors that have posts, in the order in which they are read.
     authors: Vec<u32>,
     pub(super) followed: Places,
-    /// Slots of the excluded posts; `None` when there are none.
-    excluded: Option<Places>,
+    /// `None` when there are none, so that no row needs to be asked for its id.
+    excluded: Option<Ids<'a>>,
     oldest: Moment,
     newest: Moment,
     best: Best,
@@ -122,28 +124,12 @@ impl<'a> Read<'a> {
             request,
             authors: places,
             followed,
-            excluded: Self::excluded(store, request.excluded),
+            excluded: (!request.excluded.is_empty())
+                .then(|| Ids::new(request.excluded, &store.index)),
             oldest: Moment::new(base_ms, oldest_ms),
             newest: Moment::new(base_ms, request.newest_ms),
             best: Best::new(request.limits.max_results),
         }
-    }
-
-    /// Looking up the excluded posts once costs less than looking up the id of every post on the way.
-    fn excluded(store: &PostStore, excluded: &[Id]) -> Option<Places> {
-        let mut slots = Vec::new();
-        find_many(
-            &store.index,
-            excluded,
-            |slot| store.rows.get(slot).id,
-            &mut slots,
-        );
-        slots.retain(|slot| *slot != NOWHERE);
-        let mut places = Places::with_room_for(slots.len());
-        for slot in &slots {
-            places.insert(*slot);
-        }
-        (!slots.is_empty()).then_some(places)
     }
 
     /// Whether an entry is too old for this read, or below the bar.
@@ -152,13 +138,33 @@ impl<'a> Read<'a> {
         self.best.is_below(entry, rows) || entry.cmp_time(self.oldest, rows).is_lt()
     }
 
-    /// Whether an entry is neither too new for this read nor excluded.
-    fn is_wanted(&self, entry: Entry) -> bool {
-        entry.cmp_time(self.newest, &self.store.rows).is_le()
-            && self
+    /// Takes the newest few entries from `left`, leaves out what is too new or excluded, and gives the
+    /// others to `take` until it says no. What is too old or below the bar ends the timeline.
+    fn next_lot(&self, left: &mut &'a [Entry], mut take: impl FnMut(Entry) -> bool) {
+        let from = left.len().saturating_sub(LOT);
+        let lot = &left[from..];
+        let below = lot.iter().rposition(|entry| self.is_below(*entry));
+        let lot = &lot[below.map_or(0, |at| at + 1)..];
+        let rows = &self.store.rows;
+        let mut ids = [Id(0); LOT];
+        if self.excluded.is_some() {
+            // None of these loads waits for another.
+            for (id, entry) in ids.iter_mut().zip(lot) {
+                *id = rows.get(entry.slot()).id;
+            }
+        }
+        for (i, entry) in lot.iter().enumerate().rev() {
+            let is_excluded = self
                 .excluded
                 .as_ref()
-                .is_none_or(|excluded| !excluded.contains(entry.slot()))
+                .is_some_and(|set| set.contains(ids[i]));
+            let is_too_new = entry.cmp_time(self.newest, rows).is_gt();
+            if !is_excluded && !is_too_new && !take(*entry) {
+                *left = &left[..left.len() - (lot.len() - i)];
+                return;
+            }
+        }
+        *left = if below.is_some() { &[] } else { &left[..from] };
     }
 
     /// Timelines with anything for this read. None of the loads waits for another.
@@ -179,15 +185,16 @@ impl<'a> Read<'a> {
 
     fn originals(&mut self, block: Range<usize>) {
         let cap = self.request.limits.max_originals_per_author;
-        for cursor in self.open(block, false) {
-            let mut taken = 0;
-            for entry in cursor.left.iter().rev() {
-                if taken == cap || self.is_below(*entry) {
-                    break;
-                }
-                if self.is_wanted(*entry) {
-                    self.best.push(*entry, &self.store.rows);
-                    taken += 1;
+        let mut lot = Vec::new();
+        for mut cursor in self.open(block, false) {
+            while !cursor.left.is_empty() && cursor.taken < cap {
+                self.next_lot(&mut cursor.left, |entry| {
+                    lot.push(entry);
+                    cursor.taken += 1;
+                    cursor.taken < cap
+                });
+                for entry in lot.drain(..) {
+                    self.best.push(entry, &self.store.rows);
                 }
             }
         }
@@ -223,20 +230,14 @@ impl<'a> Read<'a> {
     }
 
     /// Asks for the next `n` entries of an author, newest first.
-    fn ask(&self, cursor: &mut Cursor<'_>, n: usize, turn: usize, asked: &mut Vec<(usize, Entry)>) {
+    fn ask(&self, cursor: &mut Cursor<'a>, n: usize, turn: usize, asked: &mut Vec<(usize, Entry)>) {
         let end = asked.len().saturating_add(n);
-        while asked.len() < end
-            && let Some((entry, older)) = cursor.left.split_last()
-        {
-            if self.is_below(*entry) {
-                cursor.left = &[];
-                return;
-            }
-            cursor.left = older;
-            if self.is_wanted(*entry) {
+        while asked.len() < end && !cursor.left.is_empty() {
+            self.next_lot(&mut cursor.left, |entry| {
                 cursor.scanned += 1;
-                asked.push((turn, *entry));
-            }
+                asked.push((turn, entry));
+                asked.len() < end
+            });
         }
     }
 
@@ -249,11 +250,16 @@ impl<'a> Read<'a> {
         let mut videos: Vec<Entry> = Vec::new();
         for i in block {
             let author = self.store.authors.get(self.authors[i]);
-            let entries = author.originals.entries().iter().rev();
-            let fresh = entries.take_while(|entry| !self.is_below(**entry));
-            let wanted = fresh.filter(|entry| entry.has_video() && self.is_wanted(**entry));
+            let mut left = author.originals.entries();
             videos.clear();
-            videos.extend(wanted.take(cap));
+            while !left.is_empty() && videos.len() < cap {
+                self.next_lot(&mut left, |entry| {
+                    if entry.has_video() {
+                        videos.push(entry);
+                    }
+                    videos.len() < cap
+                });
+            }
             let mut cursor = Cursor::new(author.secondary.entries());
             while !cursor.left.is_empty() && cursor.scanned < max_scan && cursor.taken < cap {
                 asked.clear();

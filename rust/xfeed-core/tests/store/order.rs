@@ -124,7 +124,7 @@ proptest! {
     ) {
         let store = crowd();
         let everybody: Vec<u64> = (0..CROWD).collect();
-        let whole = Reading { start, videos_only, ..Reading::of(&everybody) };
+        let whole = Reading { videos_only, start, ..Reading::of(&everybody) };
         let asked = Cell::new(0);
         let expired = || {
             asked.set(asked.get() + 1);
