@@ -87,6 +87,10 @@ def main() -> int:
     )
     given = parser.parse_args()
     from benches.python import report
+    from benches.python.timing import QUICK
+
+    if given.write and QUICK:
+        parser.error("figures of a quick run mean nothing; unset QUICK to write them")
 
     console = Console(width=None if sys.stdout.isatty() else 220)
     for name in [given.only] if given.only else known:

@@ -12,7 +12,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from xfeed.config_text import merge, read_environ, read_toml, to_toml, toml_value
 from xfeed.errors import ConfigError
@@ -32,8 +32,17 @@ MAX_SECS = 10**10
 SAFETY_FILTERS = ("social_graph", "protected", "labels", "muted_keywords")
 """Filters that always run: where `pipeline.filters` leaves one out, it runs at the end."""
 
+MIN_STORE_BYTES = 2**20
+"""A store with less would be busy with nothing but making room."""
+
 Positive = Annotated[int, Field(gt=0, le=2**31)]
 Secs = Annotated[int, Field(gt=0, le=MAX_SECS)]
+
+
+def _enough_bytes(value: int) -> int:
+    if 0 < value < MIN_STORE_BYTES:
+        raise ValueError(f"0 (no limit) or at least {MIN_STORE_BYTES} is needed")
+    return value
 
 
 class _Section(BaseModel):
@@ -60,8 +69,9 @@ class ThunderConfig(_Section):
         description="most posts of one author, originals and quotes apart from replies and reposts;"
         " the oldest go (X: MAX_POSTING_LIST_SIZE)",
     )
-    max_bytes: Annotated[int, Field(ge=2**20)] | None = Field(
-        None, description="most bytes of memory; the oldest posts go; no limit when left out"
+    max_bytes: Annotated[int, Field(ge=0, lt=2**63), AfterValidator(_enough_bytes)] = Field(
+        0,
+        description="most bytes of memory, from 1 MiB on; the oldest posts go; 0 is no limit",
     )
     hidden_authors: tuple[Annotated[int, Field(ge=0, lt=2**64)] | str, ...] = Field(
         (), description="accounts that nobody is shown, whoever follows them"

@@ -33,7 +33,7 @@ def world_settings(config: FeedConfig) -> dict[str, Any]:
         "retention_ms": thunder.retention_secs * 1_000,
         "max_history_len": config.world.max_history_len,
         "max_posts_per_timeline": thunder.max_posts_per_timeline,
-        "max_bytes": thunder.max_bytes,
+        "max_bytes": thunder.max_bytes or None,
         "hidden_authors": [to_u64(author) for author in thunder.hidden_authors],
     }
 

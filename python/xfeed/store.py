@@ -72,7 +72,7 @@ class PostStore:
         return {
             "retention_ms": self._retention_ms,
             "max_posts_per_timeline": config.max_posts_per_timeline,
-            "max_bytes": store_file.NO_LIMIT if config.max_bytes is None else config.max_bytes,
+            "max_bytes": config.max_bytes or store_file.NO_LIMIT,
             "hidden_authors": [to_u64(author) for author in config.hidden_authors],
         }
 

@@ -57,7 +57,7 @@ def settings_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The settings that decide what the state in a file holds."""
     settings: dict[str, Any] = dict(_header(path)["settings"])
     if settings.get("max_bytes") == NO_LIMIT:
-        settings["max_bytes"] = None
+        settings["max_bytes"] = 0
     return settings
 
 

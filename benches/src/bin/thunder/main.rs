@@ -33,7 +33,7 @@ struct Effort {
 
 const FULL: Effort = Effort {
     viewers: 200,
-    secs: 2.0,
+    secs: 1.5,
     incoming: 2_000_000,
 };
 

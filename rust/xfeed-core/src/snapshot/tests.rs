@@ -157,9 +157,15 @@ fn values_keep_their_exact_value() {
     let texts = ["", "ä", &"x".repeat(200_000)];
     let mut bytes = Vec::new();
     let mut out = Encoder::new(&mut bytes);
-    numbers.iter().for_each(|number| out.u64(*number).unwrap());
-    times.iter().for_each(|at_ms| out.ms(*at_ms).unwrap());
-    texts.iter().for_each(|text| out.text(text).unwrap());
+    for number in numbers {
+        out.u64(number).unwrap();
+    }
+    for at_ms in times {
+        out.ms(at_ms).unwrap();
+    }
+    for text in texts {
+        out.text(text).unwrap();
+    }
     out.f32(-0.0).unwrap();
     out.option(Some(true), Encoder::flag).unwrap();
     out.option(None, Encoder::flag).unwrap();
@@ -176,6 +182,10 @@ fn values_keep_their_exact_value() {
 }
 
 #[test]
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method is of one lifetime, the closure of any"
+)]
 fn values_that_cannot_be_are_refused() {
     fn decode<T>(
         mut bytes: &[u8],

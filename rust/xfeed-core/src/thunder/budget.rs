@@ -77,7 +77,7 @@ impl PostStore {
 
     /// One small step of forgetting the oldest; `false` when there is nothing left.
     fn let_go(&mut self) -> bool {
-        if self.floors.left > 0 {
+        if !self.floors.unswept.is_empty() {
             self.sweep(STEP);
             return true;
         }
@@ -99,7 +99,7 @@ impl PostStore {
         // Statements may be from any time; posts newer than all there were stay welcome.
         let oldest_ms = oldest_ms.min(self.newest_ms.saturating_add(1));
         self.floors.memory_ms = self.floors.memory_ms.max(oldest_ms);
-        self.floors.left = self.authors.places();
+        self.floors.unswept = 0..self.authors.places();
     }
 
     /// Forgets the older half of the statements about posts, with the posts as old as those; `false`

@@ -18,6 +18,9 @@ use crate::snapshot::Decoder;
 /// Most words that follow a row.
 const MAX_LINKS: usize = 9;
 
+/// More of anything has never gone.
+const MAX_COUNT: u64 = 1 << 62;
+
 /// Rows to be read before the count in the head is believed at all.
 const PROOF: u64 = 1 << 14;
 
@@ -64,6 +67,9 @@ impl Loader {
         if head[1] > 1 || !(-TIME_END_MS..TIME_END_MS).contains(&base_ms) {
             let message = format!("the time base {base_ms} is impossible");
             return Err(Decoder::wrong(message));
+        }
+        if head[4..8].iter().any(|count| *count > MAX_COUNT) {
+            return Err(Decoder::wrong("a count in the head is impossible"));
         }
         self.store.base_ms = (head[1] == 1).then_some(base_ms);
         let floors = [head[2].cast_signed(), head[3].cast_signed()];

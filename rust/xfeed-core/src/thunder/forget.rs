@@ -3,6 +3,8 @@
 //! Two floors, the retention's and the memory's, hide everything older at once. [`PostStore::sweep`]
 //! clears it away, some authors at a time, so that readers never wait long.
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
 
 use super::timeline::{Entry, Moment};
@@ -19,10 +21,9 @@ const REBASE_AFTER_MS: UnixMs = 3 * (HALF_RANGE_MS / 2);
 pub(super) struct Floors {
     retention_ms: UnixMs,
     pub(super) memory_ms: UnixMs,
-    /// The next author to be swept.
-    next: u32,
-    /// Authors still to be swept before nothing older than the floors is left.
-    pub(super) left: u32,
+    /// Places of authors still to be swept before nothing older than the floors is left. Authors that
+    /// come on the way come with younger posts.
+    pub(super) unswept: Range<u32>,
 }
 
 impl Floors {
@@ -30,8 +31,7 @@ impl Floors {
         Self {
             retention_ms: UnixMs::MIN,
             memory_ms: UnixMs::MIN,
-            next: 0,
-            left: 0,
+            unswept: 0..0,
         }
     }
 
@@ -59,7 +59,7 @@ impl PostStore {
         let remembers = self.gone_posts.is_some();
         self.remember_gone();
         self.hide_before(now);
-        self.floors.left = self.authors.places(); // Old posts may have come late.
+        self.floors.unswept = 0..self.authors.places(); // Old posts may have come late.
         while self.sweep(u32::MAX) {}
         self.rebase_when_due();
         self.retain_tombstones(self.floors.retention_ms);
@@ -90,20 +90,20 @@ impl PostStore {
         let oldest_ms = before(now, self.settings.retention_ms);
         if oldest_ms > self.floors.retention_ms {
             self.floors.retention_ms = oldest_ms;
-            self.floors.left = self.authors.places();
+            self.floors.unswept = 0..self.authors.places();
         }
     }
 
     /// Clears away what is hidden, in the timelines of at most `n_authors`; returns whether there may
     /// be more.
     pub fn sweep(&mut self, n_authors: u32) -> bool {
-        let n = n_authors.min(self.floors.left);
-        for _ in 0..n {
-            self.floors.next = (self.floors.next + 1) % self.authors.places();
-            self.sweep_author(self.floors.next);
+        let Range { start, end } = self.floors.unswept;
+        let stop = start.saturating_add(n_authors).min(end);
+        for place in start..stop {
+            self.sweep_author(place);
         }
-        self.floors.left -= n;
-        self.floors.left > 0
+        self.floors.unswept = stop..end;
+        !self.floors.unswept.is_empty()
     }
 
     fn sweep_author(&mut self, author: u32) {

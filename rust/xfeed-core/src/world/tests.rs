@@ -227,7 +227,7 @@ fn save(world: &World) -> Vec<u8> {
     file
 }
 
-fn load(file: &[u8]) -> crate::Result<World> {
+fn load(file: &[u8]) -> crate::error::Result<World> {
     let (world, header) = World::read_snapshot(file, Some(&SETTINGS))?;
     world.check_hash(&header)?;
     Ok(world)
