@@ -176,10 +176,14 @@ def changed(value: Any) -> Any:
     match value:
         case "log":
             return "system"
+        case "stop":
+            return "rebuild"
         case str():
             return value + "x"
         case float():
             return value / 2
+        case 0 if not isinstance(value, bool):
+            return 2**20  # Some limits are 0 (none) or at least this.
         case int():
             return value + 1
         case list():
@@ -228,3 +232,9 @@ def test_what_is_no_assignment_is_refused(text: str) -> None:
 def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValueError, match="frozen"):
         FeedConfig().seed = 3  # type: ignore[misc]
+
+
+def test_a_store_too_small_to_hold_anything_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"thunder\.max_bytes.*at least 1048576"):
+        load_config(None, {"thunder": {"max_bytes": 2**20 - 1}}, {})
+    assert load_config(None, {"thunder": {"max_bytes": 2**20}}, {}).thunder.max_bytes == 2**20
