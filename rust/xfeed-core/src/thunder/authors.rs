@@ -16,9 +16,27 @@ pub(super) struct Author {
     pub(super) originals: Timeline,
     /// Replies and reposts.
     pub(super) secondary: Timeline,
+    /// No entry has a later time; readers pass by without a look at the timelines. May be too late
+    /// after the newest post has gone.
+    pub(super) newest: u64,
 }
 
 impl Author {
+    fn new(id: Id) -> Self {
+        Self {
+            id,
+            originals: Timeline::default(),
+            secondary: Timeline::default(),
+            newest: 0,
+        }
+    }
+
+    /// Makes [`Self::newest`] exact.
+    pub(super) fn find_newest(&mut self) {
+        let time = |timeline: &Timeline| timeline.entries().last().map_or(0, |last| last.time());
+        self.newest = time(&self.originals).max(time(&self.secondary));
+    }
+
     pub(super) fn timeline(&self, is_secondary: bool) -> &Timeline {
         if is_secondary {
             &self.secondary
@@ -95,11 +113,7 @@ impl Authors {
         if let Some(place) = self.find(id) {
             return place;
         }
-        let author = Author {
-            id,
-            originals: Timeline::default(),
-            secondary: Timeline::default(),
-        };
+        let author = Author::new(id);
         let place = self.free;
         let place = if place == NOWHERE {
             self.places.push(author);
@@ -126,11 +140,7 @@ impl Authors {
         let authors = &self.places;
         let id = authors.get(place).id;
         self.index.remove(id, |place| authors.get(place).id);
-        *self.places.get_mut(place) = Author {
-            id: Id(u64::from(self.free)),
-            originals: Timeline::default(),
-            secondary: Timeline::default(),
-        };
+        *self.places.get_mut(place) = Author::new(Id(u64::from(self.free)));
         self.free = place;
         self.n_free += 1;
     }

@@ -28,9 +28,21 @@ impl Best {
         }
     }
 
+    /// Whether everything up to a time cannot be in the answer.
+    pub(super) fn is_all_below(&self, time: u64) -> bool {
+        self.bar.is_some_and(|bar| time < bar.time())
+    }
+
     pub(super) fn push(&mut self, entry: Entry, rows: &Rows) {
         self.entries.push(entry);
         if self.entries.len() >= self.n.saturating_mul(2) {
+            self.cut(rows);
+        }
+    }
+
+    /// Sets the first bar as soon as there can be one.
+    pub(super) fn set_bar(&mut self, rows: &Rows) {
+        if self.bar.is_none() {
             self.cut(rows);
         }
     }

@@ -8,7 +8,7 @@ use super::rows::{self, flag};
 use super::timeline::Entry;
 use super::tombstones::Liveness;
 use super::types::{self, Inserted, Record, StoreCounts, StoreSettings};
-use super::{PostStore, TIME_END_MS};
+use super::{PREFETCHED, PostStore, TIME_END_MS};
 use crate::clock::UnixMs;
 use crate::error::{Error, Result};
 use crate::event::MEDIA_KINDS;
@@ -160,9 +160,14 @@ impl Loader {
         }
         let rows = &self.store.rows;
         let id_at = |slot| rows.get(slot).id;
-        for (saved, entry) in group.iter().zip(&entries) {
-            if !self.store.index.insert_new(saved.id, entry.slot(), id_at) {
-                return Err(saved.wrong("is there twice"));
+        for (saved, entries) in group.chunks(PREFETCHED).zip(entries.chunks(PREFETCHED)) {
+            let index = &mut self.store.index;
+            let touched = saved.iter().map(|saved| index.likely(index.hash(saved.id)));
+            std::hint::black_box(touched.fold(0, |seen, place| seen ^ place));
+            for (saved, entry) in saved.iter().zip(entries) {
+                if !index.insert_new(saved.id, entry.slot(), id_at) {
+                    return Err(saved.wrong("is there twice"));
+                }
             }
         }
         let key = (place, is_secondary);
@@ -183,10 +188,12 @@ impl Loader {
             self.store.n_dead += entries.len() as u64;
             self.store.dead.entry(key).or_default().extend(entries);
         } else {
-            let timeline = self.store.authors.get_mut(place).timeline_mut(is_secondary);
+            let author = self.store.authors.get_mut(place);
+            let timeline = author.timeline_mut(is_secondary);
             let before = timeline.bytes();
             timeline.extend(&entries);
             self.store.timeline_bytes = self.store.timeline_bytes + timeline.bytes() - before;
+            author.find_newest();
         }
         Ok(())
     }

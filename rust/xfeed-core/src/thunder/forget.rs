@@ -250,6 +250,7 @@ impl PostStore {
             let author = self.authors.get_mut(place);
             author.originals.rewrite(write);
             author.secondary.rewrite(write);
+            author.find_newest();
         }
         for entry in self.dead.values_mut().flatten() {
             *entry = write(*entry);

@@ -104,10 +104,9 @@ impl PostStore {
     /// Puts a live post into its timeline.
     pub(super) fn list(&mut self, slot: u32, entry: Entry) {
         let row = *self.rows.get(slot);
-        let timeline = self
-            .authors
-            .get_mut(row.author)
-            .timeline_mut(row.is_secondary());
+        let author = self.authors.get_mut(row.author);
+        author.newest = author.newest.max(entry.time());
+        let timeline = author.timeline_mut(row.is_secondary());
         let before = timeline.bytes();
         timeline.insert(entry, &self.rows);
         self.timeline_bytes = self.timeline_bytes + timeline.bytes() - before;

@@ -24,8 +24,9 @@ const BLOCK: usize = 64;
 /// Entries of a timeline that are looked at together.
 const LOT: usize = 16;
 
-/// Authors whose replies and reposts are looked up together.
-const CHECKED_TOGETHER: usize = 64;
+/// Authors that are read together: enough that waits for memory overlap, few enough that the bar has
+/// risen before the next come.
+const TOGETHER: usize = 64;
 
 impl PostStore {
     /// The newest posts of the followed accounts; see [`ReadRequest`].
@@ -113,7 +114,12 @@ impl<'a> Read<'a> {
         places.retain(|place| {
             *place != NOWHERE && !hidden.contains(place) && followed.insert(*place)
         });
-        if !places.is_empty() {
+        if request.expired.is_none() {
+            // Who posted last comes first: then the bar rises fast, and most of the others are never
+            // looked at.
+            let newest = |place: &u32| std::cmp::Reverse(store.authors.get(*place).newest);
+            places.sort_by_cached_key(newest);
+        } else if !places.is_empty() {
             let start = request.start % places.len() as u64;
             places.rotate_left(usize::try_from(start).unwrap_or(0));
         }
@@ -170,6 +176,10 @@ impl<'a> Read<'a> {
     /// Timelines with anything for this read. None of the loads waits for another.
     fn open(&self, block: Range<usize>, is_secondary: bool) -> Vec<Cursor<'a>> {
         let authors = self.authors[block].iter();
+        let authors = authors.filter(|place| {
+            let newest = self.store.authors.get(**place).newest;
+            !self.best.is_all_below(newest)
+        });
         let cursors = authors.map(|place| {
             let timeline = self.store.authors.get(*place).timeline(is_secondary);
             Cursor::new(timeline.entries())
@@ -186,17 +196,20 @@ impl<'a> Read<'a> {
     fn originals(&mut self, block: Range<usize>) {
         let cap = self.request.limits.max_originals_per_author;
         let mut lot = Vec::new();
-        for mut cursor in self.open(block, false) {
-            while !cursor.left.is_empty() && cursor.taken < cap {
-                self.next_lot(&mut cursor.left, |entry| {
-                    lot.push(entry);
-                    cursor.taken += 1;
-                    cursor.taken < cap
-                });
-                for entry in lot.drain(..) {
-                    self.best.push(entry, &self.store.rows);
+        for start in block.clone().step_by(TOGETHER) {
+            for mut cursor in self.open(start..block.end.min(start + TOGETHER), false) {
+                while !cursor.left.is_empty() && cursor.taken < cap {
+                    self.next_lot(&mut cursor.left, |entry| {
+                        lot.push(entry);
+                        cursor.taken += 1;
+                        cursor.taken < cap
+                    });
+                    for entry in lot.drain(..) {
+                        self.best.push(entry, &self.store.rows);
+                    }
                 }
             }
+            self.best.set_bar(&self.store.rows);
         }
         // Look-ups cost more than a cut: the fewer posts still get in, the better.
         self.best.cut(&self.store.rows);
@@ -207,25 +220,25 @@ impl<'a> Read<'a> {
     fn secondary(&mut self, block: Range<usize>) {
         let cap = self.request.limits.max_secondary_per_author;
         let max_scan = self.request.limits.max_scan_per_author;
-        let mut open = self.open(block, true);
         let mut asked = Vec::new();
         let mut checks = Checks::default();
-        while !open.is_empty() && cap > 0 {
-            for together in open.chunks_mut(CHECKED_TOGETHER) {
+        for start in block.clone().step_by(TOGETHER) {
+            let mut open = self.open(start..block.end.min(start + TOGETHER), true);
+            while !open.is_empty() && cap > 0 {
                 asked.clear();
-                for (turn, cursor) in together.iter_mut().enumerate() {
+                for (turn, cursor) in open.iter_mut().enumerate() {
                     let wanted = (cap - cursor.taken).min(max_scan - cursor.scanned);
                     self.ask(cursor, wanted, turn, &mut asked);
                 }
                 let shown = checks.run(self, &asked);
                 for ((turn, entry), _) in asked.iter().zip(shown).filter(|(_, shown)| **shown) {
-                    together[*turn].taken += 1;
+                    open[*turn].taken += 1;
                     self.best.push(*entry, &self.store.rows);
                 }
+                open.retain(|cursor| {
+                    !cursor.left.is_empty() && cursor.taken < cap && cursor.scanned < max_scan
+                });
             }
-            open.retain(|cursor| {
-                !cursor.left.is_empty() && cursor.taken < cap && cursor.scanned < max_scan
-            });
         }
     }
 
@@ -263,7 +276,7 @@ impl<'a> Read<'a> {
             let mut cursor = Cursor::new(author.secondary.entries());
             while !cursor.left.is_empty() && cursor.scanned < max_scan && cursor.taken < cap {
                 asked.clear();
-                let wanted = (max_scan - cursor.scanned).min(CHECKED_TOGETHER);
+                let wanted = (max_scan - cursor.scanned).min(TOGETHER);
                 self.ask(&mut cursor, wanted, 0, &mut asked);
                 let shown = checks.run(self, &asked);
                 for ((_, entry), _) in asked.iter().zip(shown).filter(|(_, shown)| **shown) {

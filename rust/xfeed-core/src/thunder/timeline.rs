@@ -31,7 +31,8 @@ impl Entry {
         self.0 & VIDEO != 0
     }
 
-    fn time(self) -> u64 {
+    /// Time since the base, as far as it goes.
+    pub(super) fn time(self) -> u64 {
         self.0 >> TIME_SHIFT
     }
 
@@ -97,8 +98,13 @@ impl Timeline {
 
     pub(super) fn insert(&mut self, entry: Entry, rows: &Rows) {
         if self.0.len() == self.0.capacity() {
-            // Growing by half costs a few more copies than doubling and saves a sixth of the memory.
-            self.0.reserve_exact((self.0.len() / 2).max(2));
+            // Growing by less than double costs a few more copies and saves a sixth of the memory.
+            let more = if self.0.len() < 8 {
+                self.0.len() / 2
+            } else {
+                self.0.len() / 4
+            };
+            self.0.reserve_exact(more.max(2));
         }
         if self
             .0
