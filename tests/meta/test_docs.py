@@ -23,13 +23,18 @@ def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
     assert not dead
 
 
-def test_the_readme_example_runs_and_says_what_it_promises(
+def test_the_readme_examples_run_and_say_what_they_promise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (example,) = FENCE.findall((ROOT / "README.md").read_text("utf-8"))
+    example, store_example = FENCE.findall((ROOT / "README.md").read_text("utf-8"))
     names: dict[str, object] = {}
     exec(compile(example, "README.md", "exec"), names)  # noqa: S102 - our own document
+    exec(compile(store_example, "README.md", "exec"), names)  # noqa: S102 - our own document
+    store = names["store"]
+    assert isinstance(store, xfeed.PostStore)
+    answer = repr(store.newest([7, 8], now_ms=3_000).post_id)
+    assert f"# {answer}" in store_example
     page = names["page"]
     assert isinstance(page, xfeed.FeedResult)
     assert str(page.where(7)) == "selected: place 1 of 1, found by in_network"
