@@ -110,7 +110,7 @@ fn a_store_that_runs_for_long_does_not_grow() {
             if n % 7 == 0 {
                 store.set_deleted(post.id, at_ms + 5, true);
             }
-            if n % 1000 == 0 {
+            if n % (per_day / 24) == 0 {
                 store.hide_before(at_ms);
                 while store.sweep(1000) {}
             }
