@@ -139,8 +139,8 @@ def related_columns(given: Mapping[str, Column]) -> dict[str, Any]:
 
 def payloads(given: Sequence[bytes]) -> list[bytes]:
     """The events, each checked to be bytes."""
-    found: list[object] = list(given)
-    wrong = next((payload for payload in found if not isinstance(payload, bytes)), None)
-    if wrong is not None:
-        raise TypeError(f"every event is given as bytes, got {type(wrong).__name__}")
-    return list(given)
+    found = list(given)  # Once: it may be a generator or an open file.
+    for payload in found:
+        if not isinstance(payload, bytes):
+            raise TypeError(f"every event is given as bytes, got {type(payload).__name__}")
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,7 +31,8 @@ def save(
 ) -> None:
     """Writes, checks and names a file; see `PostStore.save`."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Of its own for each call: several threads may save to one path, and the last one stands.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         temporary.unlink(missing_ok=True)
         store.capture(temporary, SOURCE, offsets).sync()

@@ -239,6 +239,7 @@ class KafkaIngest:
             self._health.fail(StoreError(message, code="applier_died", hint="start it again"))
         finally:
             self._reader.stop()
+            self._saver.join()
             self._health.end()
             self._ended.set()
 

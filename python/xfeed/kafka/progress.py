@@ -34,6 +34,11 @@ class Progress:
                 for key, start in starts.items()
             }
 
+    def reset(self) -> None:
+        """Forgets all partitions: until the next `begin`, nothing counts as caught up."""
+        with self._lock:
+            self._parts = None
+
     def add(self, starts: Mapping[str, int]) -> None:
         """Adds partitions that appeared later; readiness does not wait for them."""
         with self._lock:

@@ -95,6 +95,8 @@ class Saver:
         self._health.warn("rebuilding", reason)
         with self._lock:
             self._is_rebuilding = True
+            # The old offsets do not belong to the new world.
+            self._progress.reset()
             self.world = _core.World(**self._settings)
 
     def save_if_due(self, n_applied: int) -> None:
@@ -130,11 +132,15 @@ class Saver:
         Raises:
             XfeedError: when the last one fails. What was saved before stays.
         """
-        if self._worker is not None:
-            self._worker.join()
+        self.join()
         news = self._news()
         if news is not None:
             self._create(news, None)
+
+    def join(self) -> None:
+        """Waits for the snapshot that is being made: nothing is written once the lock is let go."""
+        if self._worker is not None:
+            self._worker.join()
 
     def to_dict(self) -> dict[str, Any]:
         """The last good snapshot, and how many were made."""

@@ -77,6 +77,13 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
+    /// Adds the members of another set.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.n += other.n;
+        self.high = self.high.wrapping_add(other.high);
+        self.low = self.low.wrapping_add(other.low);
+    }
+
     pub(crate) fn add(&mut self, member: &[u64]) {
         let mut hasher = SipHasher13::new();
         for word in member {

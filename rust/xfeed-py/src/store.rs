@@ -63,7 +63,7 @@ impl PostStore {
     fn trim_at(&self, now_ms: i64) {
         self.inner.write(|intake| intake.begin_trim(now_ms));
         while self.inner.write(Intake::sweep) {}
-        self.inner.write(|intake| intake.end_trim(now_ms));
+        self.inner.write(Intake::end_trim);
     }
 
     fn trim_if_due(&self, door: Door) {

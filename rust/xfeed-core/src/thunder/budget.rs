@@ -1,7 +1,7 @@
 //! The memory limit: when it is reached, the oldest posts go, a portion at a time, in small steps.
 
-use super::PostStore;
 use super::rows::Row;
+use super::{PostStore, TIME_END_MS};
 use crate::clock::UnixMs;
 use crate::ids::Id;
 
@@ -13,6 +13,12 @@ const PORTION: usize = 64;
 
 /// A timeline may take this many bytes more when it grows.
 const TIMELINE_ROOM: usize = 8 * 1024;
+
+/// One part in so many of the memory is for statements about deletes and undeletes.
+const TOMBSTONE_SHARE: u64 = 8;
+
+/// A day: a statement from further ahead of the newest post says nothing about time.
+const FURTHEST_AHEAD_MS: UnixMs = 86_400_000;
 
 /// So many posts are asked for their time to find the oldest portion; all of a small store.
 const SAMPLE: usize = 4096;
@@ -49,40 +55,56 @@ impl PostStore {
             timeline.bytes() * 3 / 2
         });
         self.rows.growth(post.n_links)
+            + self.dead_growth()
             + self.authors.growth(post.author)
             + self.index.growth(post.id)
             + timeline.max(TIMELINE_ROOM)
     }
 
-    /// Makes room for one more statement about a post; `false` when there is none.
+    /// Bytes that one more dead post adds at most.
+    fn dead_growth(&self) -> usize {
+        if self.dead.len() == self.dead.capacity() {
+            self.dead.allocation_size().max(256) * 2
+        } else {
+            0
+        }
+    }
+
+    /// Makes room for one more statement about a post; `false` when there is none. Statements have a
+    /// share of their own, so that a flood of them costs no posts.
     ///
     /// What a statement that is not kept was about does not come back: posts as old are refused.
     pub(super) fn make_room_for_tombstone(&mut self, id: Id, at_ms: UnixMs) -> bool {
         if self.settings.max_bytes == u64::MAX {
             return true;
         }
-        while !self.fits(self.tombstones.growth(id) + TIMELINE_ROOM) {
-            if !self.let_go() {
+        loop {
+            let bytes = self.tombstones.bytes() + self.tombstones.growth(id);
+            if bytes as u64 <= self.tombstone_share() {
+                while !self.fits(self.dead_growth() + TIMELINE_ROOM) && self.let_go() {}
+                return true;
+            }
+            if !self.let_tombstones_go() {
                 let created_ms = self.record(id).map_or(at_ms, |record| record.created_ms);
-                self.raise_memory_floor(created_ms.max(at_ms).saturating_add(1));
+                self.refuse_as_old_as(created_ms.max(at_ms));
                 return false;
             }
         }
-        true
+    }
+
+    fn tombstone_share(&self) -> u64 {
+        self.settings.max_bytes / TOMBSTONE_SHARE
     }
 
     fn fits(&self, growth: usize) -> bool {
-        self.used_bytes().saturating_add(growth as u64) <= self.settings.max_bytes
+        let posts = self.used_bytes() - self.tombstones.bytes() as u64;
+        posts.saturating_add(growth as u64) <= self.settings.max_bytes - self.tombstone_share()
     }
 
-    /// One small step of forgetting the oldest; `false` when there is nothing left.
+    /// One small step of forgetting the oldest posts; `false` when there is nothing left.
     fn let_go(&mut self) -> bool {
         if !self.floors.unswept.is_empty() {
             self.sweep(STEP);
-            return true;
-        }
-        let many_tombstones = self.tombstones.bytes() as u64 > self.used_bytes() / 2;
-        if (many_tombstones || self.rows.len() == 0) && self.let_tombstones_go() {
             return true;
         }
         let mut times = self.sample_times();
@@ -96,31 +118,48 @@ impl PostStore {
     }
 
     fn raise_memory_floor(&mut self, oldest_ms: UnixMs) {
-        // Statements may be from any time; posts newer than all there were stay welcome.
-        let oldest_ms = oldest_ms.min(self.newest_ms.saturating_add(1));
         self.floors.memory_ms = self.floors.memory_ms.max(oldest_ms);
         self.floors.unswept = 0..self.authors.places();
     }
 
-    /// Forgets the older half of the statements about posts, with the posts as old as those; `false`
-    /// when nothing went.
+    /// Refuses, from now on, posts as old as a statement that is no longer kept: unless it is from
+    /// further ahead than any clock can be, for that would close the store.
+    fn refuse_as_old_as(&mut self, at_ms: UnixMs) {
+        if at_ms <= self.furthest_ms() {
+            self.raise_memory_floor(at_ms.saturating_add(1));
+        }
+    }
+
+    fn furthest_ms(&self) -> UnixMs {
+        if self.newest_ms == UnixMs::MIN {
+            return TIME_END_MS - 1; // There is nothing yet to compare with.
+        }
+        self.newest_ms.saturating_add(FURTHEST_AHEAD_MS)
+    }
+
+    /// Forgets the older half of the statements about posts that are not there, and what is from
+    /// further ahead than any clock; `false` when nothing went.
     fn let_tombstones_go(&mut self) -> bool {
-        let n_before = self.tombstones.len();
-        let said = self.tombstones.iter().map(|(id, said)| (said.at_ms, id));
-        let mut said: Vec<(UnixMs, Id)> = said.collect();
+        let furthest_ms = self.furthest_ms();
+        let (index, rows) = (&self.index, &self.rows);
+        let is_there = |id| index.find(id, |slot| rows.get(slot).id).is_some();
+        // What is from too far ahead goes first.
+        let age = |at_ms: UnixMs, id| (at_ms <= furthest_ms, at_ms, id);
+        let said = self.tombstones.iter().filter(|(id, _)| !is_there(*id));
+        let mut said: Vec<(bool, UnixMs, Id)> =
+            said.map(|(id, said)| age(said.at_ms, id)).collect();
         if said.is_empty() {
             return false;
         }
         // A little more than half, so that the tables can shrink.
         let middle = said.len() * 5 / 8;
-        let (_, &mut middle, _) = said.select_nth_unstable(middle);
-        self.raise_memory_floor(middle.0.saturating_add(1));
-        while self.sweep(u32::MAX) {}
-        let (index, rows) = (&self.index, &self.rows);
-        self.tombstones.retain(|id, said| {
-            (said.at_ms, id) > middle || index.find(id, |slot| rows.get(slot).id).is_some()
-        });
-        self.tombstones.len() < n_before
+        let (_, &mut last, _) = said.select_nth_unstable(middle);
+        self.tombstones
+            .retain(|id, said| age(said.at_ms, id) > last || is_there(id));
+        if last.0 {
+            self.refuse_as_old_as(last.1);
+        }
+        true
     }
 
     /// Times of posts, evenly over the rows; of at least one.

@@ -1,7 +1,7 @@
 //! Rows in chunks: they never move, so growing costs one chunk and not a copy of everything.
 
 /// Rows per chunk.
-const CHUNK: u32 = 4096;
+const CHUNK: u32 = 2048;
 
 /// A list that grows without moving what is in it; of fewer than 2^32 rows, which its users see to.
 #[derive(Debug)]

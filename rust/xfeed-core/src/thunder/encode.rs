@@ -74,13 +74,12 @@ impl PostStore {
         }
         write_frame(out, &[])?;
         self.encode_tombstones(out)?;
-        self.gone_posts
-            .iter()
-            .flatten()
-            .try_for_each(|(post, author)| {
-                out.write_all(&post.0.to_le_bytes())?;
-                out.write_all(&author.0.to_le_bytes())
-            })
+        let mut gone: Vec<(&Id, &Id)> = self.gone_posts.iter().flatten().collect();
+        gone.sort_unstable();
+        gone.iter().try_for_each(|(post, author)| {
+            out.write_all(&post.0.to_le_bytes())?;
+            out.write_all(&author.0.to_le_bytes())
+        })
     }
 
     fn encode_group(&self, author: Id, group: &[Entry], frame: &mut Vec<u8>) {

@@ -59,10 +59,8 @@ impl PostStore {
         let remembers = self.gone_posts.is_some();
         self.remember_gone();
         self.hide_before(now);
-        self.floors.unswept = 0..self.authors.places(); // Old posts may have come late.
         while self.sweep(u32::MAX) {}
-        self.rebase_when_due();
-        self.retain_tombstones(self.floors.retention_ms);
+        self.end_trim();
         let gone = self.gone_posts.take().unwrap_or_default();
         if remembers {
             self.remember_gone();
@@ -75,23 +73,23 @@ impl PostStore {
         self.gone_posts.get_or_insert_default();
     }
 
-    /// What the next [`Self::trim`] will tell beside what it forgets itself.
-    pub(crate) fn gone_posts(&self) -> Option<&HashMap<Id, Id>> {
-        self.gone_posts.as_ref()
-    }
-
-    /// Goes on with what [`Self::gone_posts`] said.
-    pub(crate) fn restore_gone(&mut self, gone: HashMap<Id, Id>) {
-        self.gone_posts = Some(gone);
-    }
-
     /// Hides what is older than the retention, seen from `now`; [`Self::sweep`] clears it away.
     pub fn hide_before(&mut self, now: UnixMs) {
         let oldest_ms = before(now, self.settings.retention_ms);
-        if oldest_ms > self.floors.retention_ms {
-            self.floors.retention_ms = oldest_ms;
-            self.floors.unswept = 0..self.authors.places();
-        }
+        self.floors.retention_ms = self.floors.retention_ms.max(oldest_ms);
+        // Also where the floor has not moved: old posts may have come late.
+        self.floors.unswept = 0..self.authors.places();
+    }
+
+    /// Posts made before this are hidden by their age.
+    pub fn hidden_before(&self) -> UnixMs {
+        self.floors.retention_ms
+    }
+
+    /// What is left of a trim when everything is swept: deletes of posts that are gone.
+    pub fn end_trim(&mut self) {
+        self.rebase_when_due();
+        self.retain_tombstones(self.floors.retention_ms);
     }
 
     /// Clears away what is hidden, in the timelines of at most `n_authors`; returns whether there may

@@ -83,6 +83,7 @@ impl PostStore {
             return Inserted::OverCap;
         }
         let Some(slot) = self.rows.add(record.id, meta, author, words) else {
+            self.drop_author_without_posts(author);
             self.gone.over_budget += 1;
             return Inserted::OverBudget;
         };

@@ -181,7 +181,8 @@ impl Intake {
             return Outcome::InTheFuture;
         }
         let now_ms = door.now_ms.unwrap_or(self.newest_ms);
-        if created_ms < before(now_ms, self.store.settings().retention_ms) {
+        let oldest_ms = before(now_ms, self.store.settings().retention_ms);
+        if created_ms < oldest_ms.max(self.store.hidden_before()) {
             return Outcome::TooOld;
         }
         let outcome = match self.store.insert(record) {
@@ -230,8 +231,8 @@ impl Intake {
     }
 
     /// Forgets deletes that were said before the retention, of posts that are gone.
-    pub fn end_trim(&mut self, now_ms: UnixMs) {
-        self.store.trim(now_ms);
+    pub fn end_trim(&mut self) {
+        self.store.end_trim();
     }
 }
 

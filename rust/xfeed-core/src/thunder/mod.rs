@@ -39,6 +39,8 @@ pub use types::{
     Found, Inserted, ReadLimits, ReadRequest, Record, StoreCounts, StoreSettings, TIME_END_MS,
 };
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
 
 use crate::clock::UnixMs;
@@ -220,13 +222,25 @@ impl PostStore {
         digest.hex()
     }
 
-    pub(crate) fn digest_into(&self, digest: &mut Digest) {
-        let mut posts = Sum::default();
+    /// Hash of the posts in some of the slots.
+    fn sum(&self, slots: Range<u32>) -> Sum {
+        let oldest_ms = self.floors.oldest_ms();
+        let mut sum = Sum::default();
         let mut words = Vec::new();
-        for row in self.present() {
-            self.record_of(row).words(row.is_dead(), &mut words);
-            posts.add(&words);
+        for slot in slots {
+            let row = self.rows.get(slot);
+            if !row.is_free() && row.created_ms() >= oldest_ms {
+                self.record_of(row).words(row.is_dead(), &mut words);
+                sum.add(&words);
+            }
         }
+        sum
+    }
+
+    pub(crate) fn digest_into(&self, digest: &mut Digest) {
+        let n = self.rows.slots();
+        let (mut posts, rest) = rayon::join(|| self.sum(0..n / 2), || self.sum(n / 2..n));
+        posts.merge(&rest);
         let mut tombstones = Sum::default();
         for (id, said) in self.tombstones.iter() {
             tombstones.add(&[id.0, said.at_ms.cast_unsigned(), u64::from(said.deleted)]);

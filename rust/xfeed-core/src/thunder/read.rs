@@ -6,6 +6,7 @@
 //! post becomes the bar that later ones must pass. Timelines are in order, so each is left at the
 //! first entry below the bar: the cost is one step per account and a few per post of the answer.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use super::PostStore;
@@ -94,6 +95,8 @@ pub(super) struct Read<'a> {
     /// Places of the followed authors that have posts, in the order in which they are read.
     authors: Vec<u32>,
     pub(super) followed: Places,
+    /// The accounts as they were told, also those without posts; made when it is asked for.
+    pub(super) told: OnceCell<Ids<'a>>,
     /// `None` when there are none, so that no row needs to be asked for its id.
     excluded: Option<Ids<'a>>,
     oldest: Moment,
@@ -106,13 +109,16 @@ impl<'a> Read<'a> {
         let mut places = Vec::new();
         store.authors.find_many(request.following, &mut places);
         let hidden = &store.settings.hidden_authors;
-        let hidden: Vec<u32> = hidden
+        let places_of = hidden
             .iter()
-            .filter_map(|author| store.authors.find(*author))
-            .collect();
+            .filter_map(|author| store.authors.find(*author));
+        let mut hidden = Places::with_room_for(hidden.len());
+        for place in places_of {
+            hidden.insert(place);
+        }
         let mut followed = Places::with_room_for(places.len());
         places.retain(|place| {
-            *place != NOWHERE && !hidden.contains(place) && followed.insert(*place)
+            *place != NOWHERE && !hidden.contains(*place) && followed.insert(*place)
         });
         if request.expired.is_none() {
             // Who posted last comes first: then the bar rises fast, and most of the others are never
@@ -130,6 +136,7 @@ impl<'a> Read<'a> {
             request,
             authors: places,
             followed,
+            told: OnceCell::new(),
             excluded: (!request.excluded.is_empty())
                 .then(|| Ids::new(request.excluded, &store.index)),
             oldest: Moment::new(base_ms, oldest_ms),

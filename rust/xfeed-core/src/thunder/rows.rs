@@ -10,6 +10,9 @@ use crate::ids::Id;
 /// Slots have this many bits, so that a timeline's entry has room for them beside the time.
 pub(super) const SLOT_BITS: u32 = 28;
 
+/// No slot has this number or a larger one: with all bits set, a cell of the index is empty.
+const LAST_SLOT: u32 = (1 << SLOT_BITS) - 1;
+
 /// No slot.
 pub(super) const NOWHERE: u32 = u32::MAX;
 
@@ -196,7 +199,7 @@ impl Rows {
     /// Takes a slot; `None` when there are 2^28 rows.
     pub(super) fn add(&mut self, id: Id, meta: u64, author: u32, words: &[u64]) -> Option<u32> {
         let slot = if self.free == NOWHERE {
-            Some(self.slots.len()).filter(|slot| slot >> SLOT_BITS == 0)?
+            Some(self.slots.len()).filter(|slot| *slot < LAST_SLOT)?
         } else {
             self.free
         };
@@ -232,6 +235,11 @@ impl Rows {
 
     pub(super) fn unpack(&self, row: &Row) -> Unpacked {
         unpack(row.meta, self.links.get(row.links, row.n_links()))
+    }
+
+    /// Slots, also free ones.
+    pub(super) fn slots(&self) -> u32 {
+        self.slots.len()
     }
 
     /// Rows in use.

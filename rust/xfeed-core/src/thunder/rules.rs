@@ -2,6 +2,7 @@
 //! memory is asked for many rows at a time.
 
 use super::authors::find_many;
+use super::places::Ids;
 use super::read::Read;
 use super::rows::{NOWHERE, Row, Unpacked};
 use super::timeline::Entry;
@@ -112,8 +113,10 @@ impl Read<'_> {
             Some(place) => self.followed.contains(place),
             // Followed, and without posts of its own.
             None => {
-                self.request.following.contains(&author)
-                    && !self.store.settings.hidden_authors.contains(&author)
+                let told = self
+                    .told
+                    .get_or_init(|| Ids::new(self.request.following, &self.store.index));
+                told.contains(author) && !self.store.settings.hidden_authors.contains(&author)
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::thunder::intake::Intake;
 use crate::thunder::{PostStore, StoreSettings};
 
 const SECTION: &str = "posts";
+const MAX_BYTES: &str = "max_bytes";
 
 impl Intake {
     /// Writes the state. `offsets` say where `source`, the log that the posts came from, stands.
@@ -50,14 +51,20 @@ impl Intake {
                 "it holds the state of a whole feed, not a store of posts",
             ));
         }
-        check_equal("the setting", &header.settings, &settings_map(&settings)).map_err(
-            |error| {
-                let hint = "leave the setting out, or give what the file was made with";
-                Error::store("other_settings", error.message, hint)
-            },
-        )?;
+        // A store that was written under another memory limit is read under this one.
+        let mut made_with = header.settings.clone();
+        let limit = made_with.insert(MAX_BYTES.to_owned(), settings.max_bytes);
+        let may_have_let_go = limit.is_some_and(|limit| settings.max_bytes < limit);
+        check_equal("the setting", &made_with, &settings_map(&settings)).map_err(|error| {
+            let hint = "leave the setting out, or give what the file was made with";
+            Error::store("other_settings", error.message, hint)
+        })?;
         let store = reader.section(SECTION, |input| PostStore::decode(input, settings))?;
         reader.finish()?;
+        let newest_ms = header.last_ms;
+        if may_have_let_go {
+            return Ok((Self::around(store, newest_ms), header));
+        }
         check_equal("the count", &counts(&store), &header.counts)?;
         let hash = store.digest();
         if hash != header.state_hash {
@@ -66,7 +73,6 @@ impl Intake {
                 header.state_hash
             )));
         }
-        let newest_ms = header.last_ms;
         Ok((Self::around(store, newest_ms), header))
     }
 }
@@ -79,7 +85,7 @@ fn settings_map(settings: &StoreSettings) -> BTreeMap<String, u64> {
             "max_posts_per_timeline",
             settings.max_posts_per_timeline as u64,
         ),
-        ("max_bytes", settings.max_bytes),
+        (MAX_BYTES, settings.max_bytes),
     ];
     values.map(|(name, value)| (name.to_owned(), value)).into()
 }

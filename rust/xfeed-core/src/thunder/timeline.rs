@@ -104,7 +104,9 @@ impl Timeline {
             } else {
                 self.0.len() / 4
             };
-            self.0.reserve_exact(more.max(2));
+            // Odd, because an allocator's blocks have room for odd numbers of words.
+            self.0
+                .reserve_exact(((self.0.len() + more.max(2)) | 1) - self.0.len());
         }
         if self
             .0

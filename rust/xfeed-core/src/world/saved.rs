@@ -6,8 +6,6 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
-use hashbrown::HashMap;
-
 use super::{World, WorldSettings};
 use crate::error::{Error, Result};
 use crate::ids::{Id, Names};
@@ -103,16 +101,6 @@ impl World {
             })
         })?;
         writer.section("posts", |out| self.posts.encode(out))?;
-        section(&mut writer, "gone", |out| {
-            let gone = self.posts.gone_posts().into_iter().flatten();
-            let mut gone: Vec<(&Id, &Id)> = gone.collect();
-            gone.sort_unstable();
-            out.count(gone.len())?;
-            gone.iter().try_for_each(|(post, author)| {
-                out.id(**post)?;
-                out.id(**author)
-            })
-        })?;
         section(&mut writer, "contents", |out| self.contents.encode(out))?;
         section(&mut writer, "graph", |out| self.graph.encode(out))?;
         section(&mut writer, "histories", |out| self.histories.encode(out))?;
@@ -163,9 +151,7 @@ impl World {
         })?;
         world.names = part(&mut reader, "names", decode_names)?;
         world.posts = reader.section("posts", |input| PostStore::decode(input, settings.posts))?;
-        world
-            .posts
-            .restore_gone(part(&mut reader, "gone", decode_gone)?);
+        world.posts.remember_gone();
         world.contents = part(&mut reader, "contents", Contents::decode)?;
         world.graph = part(&mut reader, "graph", Graph::decode)?;
         world.histories = part(&mut reader, "histories", |input| {
@@ -175,7 +161,9 @@ impl World {
         world.labels = part(&mut reader, "labels", Labels::decode)?;
         world.people = part(&mut reader, "people", People::decode)?;
         reader.finish()?;
-        check_equal("the count", &world.counts_map(), &header.counts)?;
+        if !world.may_have_let_go(&header) {
+            check_equal("the count", &world.counts_map(), &header.counts)?;
+        }
         if world.last_ms != header.last_ms {
             return Err(Decoder::wrong("header and state have different times"));
         }
@@ -194,6 +182,12 @@ impl World {
         Err(Decoder::wrong(format!(
             "the state has the hash `{found}`, the header says `{expected}`"
         )))
+    }
+
+    /// Whether less memory is allowed than when the snapshot was made.
+    fn may_have_let_go(&self, header: &Header) -> bool {
+        let made_with = header.settings.get(MAX_BYTES).copied();
+        made_with.is_some_and(|made_with| self.posts.settings().max_bytes < made_with)
     }
 
     fn settings(&self) -> WorldSettings {
@@ -231,7 +225,8 @@ impl WorldSettings {
         let wanted = wanted.to_map();
         for (name, made_with) in self.to_map() {
             let now = wanted.get(&name).copied().unwrap_or_default();
-            if now != made_with {
+            // A store that was written under another memory limit is read under this one.
+            if now != made_with && name != MAX_BYTES {
                 return Err(Error::store(
                     "other_settings",
                     format!("it was made with `{name}` = {made_with}, now it is {now}"),
@@ -266,16 +261,6 @@ fn part<T, R: Read>(
         decoder.finish()?;
         Ok(value)
     })
-}
-
-/// Posts that went since the last trim, with their authors.
-fn decode_gone(input: &mut Decoder<'_>) -> Result<HashMap<Id, Id>> {
-    let mut gone = HashMap::new();
-    let read = |input: &mut Decoder<'_>| Ok((input.id()?, input.id()?));
-    input.entries(read, |post, author| {
-        gone.insert(post, author);
-    })?;
-    Ok(gone)
 }
 
 fn decode_names(input: &mut Decoder<'_>) -> Result<Names> {

@@ -183,3 +183,40 @@ fn a_snapshot_keeps_what_was_let_go_and_obeys_a_smaller_limit() {
     assert_eq!(newest(&smaller), newest(&store));
     assert!(smaller.counts().posts < store.counts().posts);
 }
+
+/// Deletes overtake their creates where the two come by different ways.
+#[test]
+fn a_delete_that_came_first_and_was_forgotten_still_holds() {
+    let mut store = limited(2 * 1024 * KIB);
+    store.insert(&post(0, 7, 1_000_000));
+    for id in 1..=60_000 {
+        store.set_deleted(Id(id), 1_005_000, true);
+    }
+    for id in 1..=60_000 {
+        store.insert(&post(id, 7, 1_001_000));
+    }
+    assert!(store.live().iter().all(|post| post.id == Id(0)));
+    assert_eq!(
+        store.insert(&post(100_000, 7, 1_006_000)),
+        Inserted::Added,
+        "the store still works"
+    );
+}
+
+/// Whoever may delete must not be able to empty the store with deletes of posts that are not there.
+#[test]
+fn deletes_of_unknown_posts_cost_no_posts() {
+    let mut store = limited(4 * 1024 * KIB);
+    for record in flood(20_000, 300, 0) {
+        store.insert(&record);
+    }
+    let (before, newest_ms) = (
+        store.counts().posts,
+        store.live().last().unwrap().created_ms,
+    );
+    for id in 0..200_000 {
+        store.set_deleted(Id((1 << 40) + id), newest_ms - 1_000_000_000, true);
+    }
+    assert_eq!(store.counts().posts, before);
+    assert!(store.used_bytes() <= 4 * 1024 * KIB);
+}
