@@ -71,7 +71,8 @@ class ThunderConfig(_Section):
     )
     max_bytes: Annotated[int, Field(ge=0, lt=2**63), AfterValidator(_enough_bytes)] = Field(
         0,
-        description="most bytes of memory, from 1 MiB on; the oldest posts go; 0 is no limit",
+        description="most bytes of the post store, from 1 MiB on; the oldest posts go; 0 is no"
+        " limit; texts, histories and the graph are not counted",
     )
     hidden_authors: tuple[Annotated[int, Field(ge=0, lt=2**64)] | str, ...] = Field(
         (), description="accounts that nobody is shown, whoever follows them"

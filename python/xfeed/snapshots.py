@@ -167,14 +167,16 @@ class SnapshotStore:
         path = self._directory / f"{number:012}{SUFFIX}"
         temporary.rename(path)
         _sync_directory(self._directory)
-        self._remove_old(path)
-        self._good = path
+        previous, self._good = self._good, path
+        # It counts from here on; what cannot be removed now goes the next time.
+        with contextlib.suppress(OSError):
+            self._remove_old(path, previous)
         return _info(path, number, file.header())
 
-    def _remove_old(self, newest: Path) -> None:
+    def _remove_old(self, newest: Path, previous: Path | None) -> None:
         """Keeps `newest` and the one that was the good one before it."""
         older = [path for _, path in self._found() if path != newest]
-        before = self._good if self._good in older else next(iter(older), None)
+        before = previous if previous in older else next(iter(older), None)
         for path in older:
             if path != before:
                 # A file that cannot go is no reason to call a good snapshot a failed one.

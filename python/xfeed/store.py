@@ -19,7 +19,16 @@ import numpy as np
 from xfeed import _core, store_file
 from xfeed.errors import ConfigError, RateLimitError
 from xfeed.ids import to_u64
-from xfeed.store_columns import InsertReport, Newest, column, optional, payloads, related_columns
+from xfeed.store_columns import (
+    InsertReport,
+    Newest,
+    check_lengths,
+    column,
+    optional,
+    payloads,
+    related_columns,
+    whole,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,6 +141,7 @@ class PostStore:
             "media_duration_ms": optional(media_duration_ms, np.uint32, "media_duration_ms"),
             **related_columns(related),
         }
+        check_lengths(columns)
         return InsertReport(*self._store.insert_many(columns, **self._door(now_ms)))
 
     def insert_json(self, lines: Sequence[bytes], *, now_ms: int | None = None) -> InsertReport:
@@ -223,17 +233,25 @@ class PostStore:
         default = config.max_videos if videos_only else config.max_results
         found = self._store.newest(
             column(following, np.uint64, "following"),
-            viewer=viewer,
+            viewer=whole(viewer, "viewer"),
             excluded=optional(excluded, np.uint64, "excluded"),
             now_ms=now_ms,
             videos_only=videos_only,
-            max_results=max_results or default,
-            max_originals_per_author=_or(max_originals_per_author, config.max_originals_per_author),
-            max_secondary_per_author=_or(max_secondary_per_author, config.max_secondary_per_author),
-            max_videos_per_author=_or(max_videos_per_author, config.max_videos_per_author),
+            max_results=whole(max_results, "max_results") or default,
+            max_originals_per_author=_or(
+                whole(max_originals_per_author, "max_originals_per_author"),
+                config.max_originals_per_author,
+            ),
+            max_secondary_per_author=_or(
+                whole(max_secondary_per_author, "max_secondary_per_author"),
+                config.max_secondary_per_author,
+            ),
+            max_videos_per_author=_or(
+                whole(max_videos_per_author, "max_videos_per_author"), config.max_videos_per_author
+            ),
             max_scan_per_author=config.max_scan_per_author,
-            deadline_ms=deadline_ms,
-            seed=seed,
+            deadline_ms=whole(deadline_ms, "deadline_ms"),
+            seed=whole(seed, "seed") or 0,
         )
         return Newest(**found)
 
@@ -344,6 +362,12 @@ def _settings(retention_ms: int | None, given: Mapping[str, Any]) -> tuple[Store
     config = store_config(given)
     if retention_ms is None:
         return config, config.retention_secs * 1000
+    if "retention_secs" in given:
+        raise ConfigError(
+            "`retention_ms` and `retention_secs` are both given",
+            code="bad_setting",
+            hint="give one of them",
+        )
     if isinstance(retention_ms, bool) or not 0 < retention_ms <= MAX_SECS * 1000:
         raise ConfigError(
             f"`retention_ms` is `{retention_ms}`",

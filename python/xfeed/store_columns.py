@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from xfeed.errors import ShapeError
+from xfeed.errors import ConfigError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -144,3 +144,40 @@ def payloads(given: Sequence[bytes]) -> list[bytes]:
         if not isinstance(payload, bytes):
             raise TypeError(f"every event is given as bytes, got {type(payload).__name__}")
     return found
+
+
+def whole(value: object, name: str) -> int | None:
+    """An argument that is None or an integer of 64 bits, not negative.
+
+    Raises:
+        ConfigError: naming the argument, the value and what is allowed.
+    """
+    if value is None:
+        return None
+    if (
+        isinstance(value, int | np.integer)
+        and not isinstance(value, bool)
+        and 0 <= int(value) < 2**64
+    ):
+        return int(value)
+    raise ConfigError(
+        f"`{name}` is `{value!r}`", code=f"bad_{name}", hint="give an integer 0 ..= 2^64 - 1"
+    )
+
+
+def check_lengths(columns: Mapping[str, Any]) -> None:
+    """Refuses columns of different lengths, before anything of them is taken.
+
+    Raises:
+        ShapeError: naming the column and both lengths.
+    """
+    n = len(columns["post_id"])
+    for name, values in columns.items():
+        parts = values if isinstance(values, tuple) else (values,)
+        for part in parts:
+            if part is not None and len(part) != n:
+                raise ShapeError(
+                    f"`{name}` has {len(part)} entries, `post_id` has {n}",
+                    code="bad_shape",
+                    hint="give one entry per post",
+                )

@@ -335,3 +335,61 @@ def test_the_store_loads_nothing_of_the_feed() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_columns_of_different_lengths_take_nothing_in() -> None:
+    n = 40_000
+    ids = np.arange(n, dtype=np.uint64)
+    store = PostStore()
+    with pytest.raises(ShapeError, match="`author_id` has 20000 entries, `post_id` has 40000"):
+        store.insert_many(ids, ids[: n // 2], np.full(n, NOW))
+    assert len(store) == 0
+
+
+def test_events_may_come_from_a_generator() -> None:
+    line = b'{"type":"post","at_ms":1000,"post_id":1,"author_id":7}'
+    store = PostStore()
+    assert store.insert_json(line for _ in range(1)).counts == {"added": 1}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["viewer", "max_results", "deadline_ms", "seed"])
+def test_arguments_of_a_read_are_named_when_they_are_wrong(name: str) -> None:
+    wrong: dict[str, Any] = {name: -1}
+    with pytest.raises(ConfigError, match=f"`{name}` is `-1`"):
+        PostStore().newest([7], now_ms=NOW, **wrong)
+
+
+def test_one_retention_is_enough() -> None:
+    with pytest.raises(ConfigError, match="both given"):
+        PostStore(retention_ms=1000, retention_secs=1)
+
+
+def test_threads_that_save_to_one_path_leave_a_good_file(tmp_path: Path) -> None:
+    store = PostStore()
+    store.insert_many([1], [7], [NOW])
+    path = tmp_path / "store"
+    savers = [threading.Thread(target=store.save, args=(path,)) for _ in range(4)]
+    for saver in savers:
+        saver.start()
+    for saver in savers:
+        saver.join()
+    assert PostStore.load(path).digest() == store.digest()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_post_that_is_too_old_for_what_was_seen_is_refused() -> None:
+    store = PostStore(retention_ms=1000)
+    store.trim(NOW)
+    assert store.insert_many([1], [7], [NOW - 1001]).counts == {"too_old": 1}
+
+
+def test_a_store_is_read_under_a_lower_limit(tmp_path: Path) -> None:
+    store = PostStore()
+    ids = np.arange(60_000, dtype=np.uint64)
+    store.insert_many(ids, ids % 500, NOW - 60_000 + ids.astype(np.int64))
+    store.save(tmp_path / "store")
+    smaller = PostStore.load(tmp_path / "store", max_bytes=2**21)
+    assert smaller.used_bytes <= 2**21
+    kept = smaller.post_ids()
+    assert 0 < len(kept) < 60_000
+    assert kept.tolist() == list(range(60_000 - len(kept), 60_000))
