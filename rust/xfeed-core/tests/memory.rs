@@ -72,7 +72,7 @@ fn the_process_stays_within_the_limit_too() {
     let before = resident_bytes();
     let mut store = store(u64::MAX, limit);
     let mut most = 0;
-    for id in 0..20_000_000 {
+    for id in 0..4_000_000 {
         let at_ms = i64::try_from(id / 50).expect("small");
         let post = record(id, at_ms);
         store.insert(&post);
@@ -85,7 +85,6 @@ fn the_process_stays_within_the_limit_too() {
         }
     }
     let posts = store.counts().posts;
-    println!("{} MiB at most, {posts} posts are left", most / MIB);
     assert!(posts > 500_000, "only {posts} posts are left");
     // The allocator keeps some of what it was given back.
     assert!(
@@ -94,15 +93,15 @@ fn the_process_stays_within_the_limit_too() {
     );
 }
 
-/// Fifty days in a minute: what comes in goes out, and the store ends as large as it was on day three.
+/// Two weeks in a minute: what comes in goes out, and the store ends as large as it was on day six.
 #[test]
 #[ignore = "make stress"]
 fn a_store_that_runs_for_long_does_not_grow() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let (day_ms, per_day) = (86_400_000_u64, 600_000);
+    let (day_ms, per_day) = (86_400_000_u64, 500_000);
     let mut store = store(2 * day_ms, u64::MAX);
-    let mut after_three = None;
-    for day in 0..50 {
+    let mut on_day_six = None;
+    for day in 0..14 {
         for n in 0..per_day {
             let at_ms = i64::try_from(day * day_ms + n * day_ms / per_day).expect("small");
             let post = record(day * per_day + n, at_ms);
@@ -110,31 +109,26 @@ fn a_store_that_runs_for_long_does_not_grow() {
             if n % 7 == 0 {
                 store.set_deleted(post.id, at_ms + 5, true);
             }
-            if n % (per_day / 24) == 0 {
+            if n % (per_day / 8) == 0 {
                 store.hide_before(at_ms);
                 while store.sweep(1000) {}
             }
         }
         store.trim(i64::try_from((day + 1) * day_ms).expect("small"));
         let now = (store.used_bytes(), resident_bytes(), store.counts().posts);
-        if day >= 3 {
-            let (used, resident, posts) = *after_three.get_or_insert(now);
+        if day >= 6 {
+            let (used, resident, posts) = *on_day_six.get_or_insert(now);
             assert!(
-                now.0 <= used + used / 10,
+                now.0 <= used + used / 20,
                 "day {day}: {} bytes, {used} then",
                 now.0
             );
             assert!(
-                now.1 <= resident + resident / 10,
+                now.1 <= resident + resident / 20,
                 "day {day}: {} bytes",
                 now.1
             );
             assert!(now.2 <= posts + posts / 100);
         }
     }
-    println!(
-        "{:?} on day three, {} bytes at the end",
-        after_three,
-        store.used_bytes()
-    );
 }

@@ -1,6 +1,7 @@
 //! The memory limit: when it is reached, the oldest posts go, a portion at a time, in small steps.
 
 use super::rows::Row;
+use super::types::StoreCounts;
 use super::{PostStore, TIME_END_MS};
 use crate::clock::UnixMs;
 use crate::ids::Id;
@@ -36,7 +37,7 @@ impl PostStore {
     /// Lets the oldest posts go until a post fits into the memory; `false` when it is itself older
     /// than what went, or when nothing is left to go.
     pub(super) fn make_room(&mut self, post: &Place) -> bool {
-        while post.created_ms >= self.floors.memory_ms {
+        while post.created_ms >= self.floors.memory_ms.max(self.floors.refused_ms) {
             if self.settings.max_bytes == u64::MAX || self.fits(self.growth(post)) {
                 return true;
             }
@@ -85,8 +86,10 @@ impl PostStore {
                 return true;
             }
             if !self.let_tombstones_go() {
-                let created_ms = self.record(id).map_or(at_ms, |record| record.created_ms);
-                self.refuse_as_old_as(created_ms.max(at_ms));
+                if let Some(slot) = self.find(id) {
+                    self.forget(slot);
+                }
+                self.refuse_as_old_as(at_ms);
                 return false;
             }
         }
@@ -122,11 +125,12 @@ impl PostStore {
         self.floors.unswept = 0..self.authors.places();
     }
 
-    /// Refuses, from now on, posts as old as a statement that is no longer kept: unless it is from
-    /// further ahead than any clock can be, for that would close the store.
+    /// Refuses, from now on, posts as old as a statement that is no longer kept; those that are there
+    /// stay. A statement from further ahead than any clock can be would close the store, so it does
+    /// not count.
     fn refuse_as_old_as(&mut self, at_ms: UnixMs) {
         if at_ms <= self.furthest_ms() {
-            self.raise_memory_floor(at_ms.saturating_add(1));
+            self.floors.refused_ms = self.floors.refused_ms.max(at_ms.saturating_add(1));
         }
     }
 
@@ -137,15 +141,12 @@ impl PostStore {
         self.newest_ms.saturating_add(FURTHEST_AHEAD_MS)
     }
 
-    /// Forgets the older half of the statements about posts that are not there, and what is from
-    /// further ahead than any clock; `false` when nothing went.
+    /// Forgets the older half of the statements, with the deleted posts among them, and first of all
+    /// what is from further ahead than any clock; `false` when there is none.
     fn let_tombstones_go(&mut self) -> bool {
         let furthest_ms = self.furthest_ms();
-        let (index, rows) = (&self.index, &self.rows);
-        let is_there = |id| index.find(id, |slot| rows.get(slot).id).is_some();
-        // What is from too far ahead goes first.
         let age = |at_ms: UnixMs, id| (at_ms <= furthest_ms, at_ms, id);
-        let said = self.tombstones.iter().filter(|(id, _)| !is_there(*id));
+        let said = self.tombstones.iter();
         let mut said: Vec<(bool, UnixMs, Id)> =
             said.map(|(id, said)| age(said.at_ms, id)).collect();
         if said.is_empty() {
@@ -153,9 +154,20 @@ impl PostStore {
         }
         // A little more than half, so that the tables can shrink.
         let middle = said.len() * 5 / 8;
-        let (_, &mut last, _) = said.select_nth_unstable(middle);
+        let (older, &mut last, _) = said.select_nth_unstable(middle);
+        for (_, _, id) in older.iter().chain([&last]) {
+            let slot = self.find(*id);
+            if let Some(slot) = slot.filter(|slot| self.rows.get(*slot).is_dead()) {
+                let before = self.gone;
+                self.forget(slot);
+                self.gone = StoreCounts {
+                    over_budget: before.over_budget + 1,
+                    ..before
+                };
+            }
+        }
         self.tombstones
-            .retain(|id, said| age(said.at_ms, id) > last || is_there(id));
+            .retain(|id, said| age(said.at_ms, id) > last);
         if last.0 {
             self.refuse_as_old_as(last.1);
         }

@@ -50,6 +50,10 @@ impl PostStore {
             let gone = loader.store.gone_posts.get_or_insert_default();
             gone.insert(Id(word(&pair[..8])), Id(word(&pair[8..])));
         }
+        // Only now: what is refused from outside is there all the same.
+        let refused_ms = head[12].cast_signed();
+        let floors = &mut loader.store.floors;
+        floors.refused_ms = floors.refused_ms.max(refused_ms);
         Ok(loader.store)
     }
 }

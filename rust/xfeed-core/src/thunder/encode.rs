@@ -13,7 +13,7 @@ use super::timeline::Entry;
 use crate::ids::Id;
 
 /// Numbers in the head.
-pub(super) const HEAD: usize = 12;
+pub(super) const HEAD: usize = 13;
 
 /// A frame is written when it is longer than this.
 const FRAME: usize = 1 << 18;
@@ -33,8 +33,8 @@ impl PostStore {
         let head: [u64; HEAD] = [
             self.base_ms.unwrap_or(0).cast_unsigned(),
             u64::from(self.base_ms.is_some()),
-            self.floors.both()[0].cast_unsigned(),
-            self.floors.both()[1].cast_unsigned(),
+            self.floors.all()[0].cast_unsigned(),
+            self.floors.all()[1].cast_unsigned(),
             self.gone.conflicts,
             self.gone.over_cap,
             self.gone.over_budget,
@@ -43,6 +43,7 @@ impl PostStore {
             self.tombstones.len() as u64,
             self.gone_posts.as_ref().map_or(0, HashMap::len) as u64,
             self.settings.max_bytes,
+            self.floors.all()[2].cast_unsigned(),
         ];
         let mut frame: Vec<u8> = Vec::with_capacity(MAX_FRAME);
         for word in head {

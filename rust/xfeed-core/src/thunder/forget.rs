@@ -21,6 +21,8 @@ const REBASE_AFTER_MS: UnixMs = 3 * (HALF_RANGE_MS / 2);
 pub(super) struct Floors {
     retention_ms: UnixMs,
     pub(super) memory_ms: UnixMs,
+    /// Posts made before this are not taken any more, because their deletes may be forgotten.
+    pub(super) refused_ms: UnixMs,
     /// Places of authors still to be swept before nothing older than the floors is left. Authors that
     /// come on the way come with younger posts.
     pub(super) unswept: Range<u32>,
@@ -31,6 +33,7 @@ impl Floors {
         Self {
             retention_ms: UnixMs::MIN,
             memory_ms: UnixMs::MIN,
+            refused_ms: UnixMs::MIN,
             unswept: 0..0,
         }
     }
@@ -40,9 +43,9 @@ impl Floors {
         self.retention_ms.max(self.memory_ms)
     }
 
-    /// Both floors, to be written down.
-    pub(super) fn both(&self) -> [UnixMs; 2] {
-        [self.retention_ms, self.memory_ms]
+    /// All floors, to be written down.
+    pub(super) fn all(&self) -> [UnixMs; 3] {
+        [self.retention_ms, self.memory_ms, self.refused_ms]
     }
 
     pub(super) fn restore(&mut self, [retention_ms, memory_ms]: [UnixMs; 2]) {

@@ -215,8 +215,26 @@ fn deletes_of_unknown_posts_cost_no_posts() {
         store.live().last().unwrap().created_ms,
     );
     for id in 0..200_000 {
-        store.set_deleted(Id((1 << 40) + id), newest_ms - 1_000_000_000, true);
+        store.set_deleted(Id((1 << 40) + id), newest_ms + 1, true);
     }
     assert_eq!(store.counts().posts, before);
+    assert_eq!(store.live().len() as u64, before);
     assert!(store.used_bytes() <= 4 * 1024 * KIB);
+}
+
+/// Statements about posts that are there fill their share as well, and cost neither live posts nor time.
+#[test]
+fn an_author_who_deletes_and_posts_on_keeps_the_rest() {
+    let mut store = limited(4 * 1024 * KIB);
+    for record in flood(10_000, 300, 1_000_000) {
+        store.insert(&record);
+    }
+    for id in 100_000..160_000_u64 {
+        let at_ms = 2_000_000 + i64::try_from(id).expect("small");
+        assert_eq!(store.insert(&post(id, 7, at_ms)), Inserted::Added);
+        store.set_deleted(Id(id), at_ms, true);
+    }
+    assert!(store.used_bytes() <= 4 * 1024 * KIB);
+    assert!(store.live().iter().all(|post| post.id.0 < 100_000));
+    assert_eq!(store.live().len(), 10_000);
 }
