@@ -12,6 +12,7 @@
 //! What a reply answers and a repost repeats is looked up when it is read, never stored with it: so
 //! nothing depends on which of the two came first, and deleting a post that was reposted a million
 //! times touches one row.
+#![doc = include_str!("consistency.md")]
 
 mod authors;
 mod best;

@@ -6,7 +6,7 @@ use xfeed_core::ids::Id;
 use xfeed_core::thunder::{Inserted, PostStore, ReadLimits, Record, StoreSettings};
 
 use crate::operations::Reading;
-use crate::regressions::{post, reply, repost};
+use crate::posts::{post, reply, repost};
 
 const MIB: u64 = 1 << 20;
 

@@ -8,7 +8,7 @@ use xfeed_core::ids::Id;
 use xfeed_core::thunder::{Inserted, PostStore, Record, StoreSettings};
 
 use crate::operations::{Reading, config};
-use crate::regressions::{post, reply, repost};
+use crate::posts::{post, reply, repost};
 
 const KIB: u64 = 1024;
 const N_FLOOD: u64 = 120_000;

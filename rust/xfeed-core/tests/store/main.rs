@@ -7,4 +7,5 @@ mod model;
 mod naive;
 mod operations;
 mod order;
+mod posts;
 mod regressions;

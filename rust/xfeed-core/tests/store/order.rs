@@ -9,7 +9,7 @@ use xfeed_core::ids::Id;
 use xfeed_core::thunder::{PostStore, ReadRequest, Record, StoreSettings};
 
 use crate::operations::{DENSE, Reading, WIDE, config, settings};
-use crate::regressions::post;
+use crate::posts::post;
 
 #[derive(Debug, Clone)]
 enum Fact {

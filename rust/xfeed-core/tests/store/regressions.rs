@@ -3,75 +3,12 @@
 //! that nobody reported. Faults of its consumers and of its server are tested where ours are; the one
 //! about reads that run out of time is in `order.rs`.
 
-use xfeed_core::event::{PostKind, Related};
+use xfeed_core::event::Related;
 use xfeed_core::ids::Id;
 use xfeed_core::thunder::{Inserted, PostStore, ReadLimits, Record, StoreSettings, TIME_END_MS};
 
 use crate::operations::{NO_LIMITS, Reading};
-
-pub(crate) fn post(id: u64, author: u64, created_ms: i64) -> Record {
-    Record {
-        id: Id(id),
-        author: Id(author),
-        created_ms,
-        kind: PostKind::Original,
-        media_kind: 0,
-        media_duration_ms: 0,
-        reply_to: None,
-        root: None,
-        repost_of: None,
-        quote_of: None,
-    }
-}
-
-fn related(post: u64) -> Option<Related> {
-    Some(Related {
-        post: Id(post),
-        author: None,
-    })
-}
-
-pub(crate) fn reply(id: u64, author: u64, created_ms: i64, to: u64, root: u64) -> Record {
-    Record {
-        kind: PostKind::Reply,
-        reply_to: related(to),
-        root: related(root),
-        ..post(id, author, created_ms)
-    }
-}
-
-pub(crate) fn repost(id: u64, author: u64, created_ms: i64, of: u64) -> Record {
-    Record {
-        kind: PostKind::Repost,
-        repost_of: related(of),
-        ..post(id, author, created_ms)
-    }
-}
-
-fn quote(id: u64, author: u64, created_ms: i64, of: u64) -> Record {
-    Record {
-        kind: PostKind::Quote,
-        quote_of: related(of),
-        ..post(id, author, created_ms)
-    }
-}
-
-fn video(record: Record) -> Record {
-    Record {
-        media_kind: 2,
-        media_duration_ms: 5000,
-        ..record
-    }
-}
-
-pub(crate) fn settings(max_posts_per_timeline: usize) -> StoreSettings {
-    StoreSettings {
-        retention_ms: 100,
-        max_posts_per_timeline,
-        max_bytes: u64::MAX,
-        hidden_authors: Vec::new(),
-    }
-}
+use crate::posts::{post, quote, reply, repost, settings, video};
 
 fn store(records: &[Record]) -> PostStore {
     let mut store = PostStore::new(settings(5000));
@@ -317,6 +254,32 @@ fn a_repost_of_the_viewers_own_post_is_hidden_whoever_names_the_author() {
     assert_eq!(answer(&store, &asked_by(Some(Id(9)))), [] as [u64; 0]);
     assert_eq!(answer(&store, &asked_by(Some(Id(8)))), [3, 2]);
     assert_eq!(answer(&store, &asked_by(None)), [3, 2]);
+}
+
+/// Hidden accounts were three numbers in the code. They are a setting, and hold for the reply rule too,
+/// whether or not the account has posts.
+#[test]
+fn a_hidden_account_is_not_followed_for_replies_either() {
+    for hidden_has_posts in [false, true] {
+        let mut store = PostStore::new(StoreSettings {
+            hidden_authors: vec![Id(8)],
+            ..settings(5000)
+        });
+        store.insert(&post(1, 9, 1));
+        store.insert(&reply(2, 6, 2, 1, 1));
+        for (id, replied_to) in [(3, 8), (4, 6)] {
+            let mut second_level = reply(id, 7, 3, 2, 1);
+            second_level.reply_to = Some(Related {
+                post: Id(2),
+                author: Some(Id(replied_to)),
+            });
+            store.insert(&second_level);
+        }
+        if hidden_has_posts {
+            store.insert(&post(5, 8, 5));
+        }
+        assert_eq!(all(&store, &[6, 7, 8]), [4, 2]);
+    }
 }
 
 /// Read in the code: posts lay in the order of their batches, so a late one took the place of newer
