@@ -60,7 +60,13 @@ class PhoenixConfig:
         positions: by slot, or anchored at the newest history position so that neither padding
             nor a candidate's place in the batch matters.
         attention_multiplier: factor on query-key products.
-        attention_cap: soft bound of the products, ``cap * tanh(x / cap)``; None for no bound.
+        attention_cap: soft bound of the products; None for no bound.
+        attention_cap_kind: ``cap * tanh(x / cap)`` or ``x / (1 + |x| / cap)``.
+        qk_norm: normalises queries and keys, each over all heads at once, before they are rotated.
+        norms: a norm before each part of a layer, or one before and one after it.
+        ffn: gated with two thirds of the hidden width, or plain.
+        prefix_len: positions before the history: the viewer, and a second one for the viewer's
+            features.
         n_surfaces: product surfaces; an index outside gives a zero vector.
         post_age_granularity_mins: width of a post-age bucket.
         post_age_input: whether candidates carry their age.
@@ -96,6 +102,11 @@ class PhoenixConfig:
     positions: Literal["slot", "right_anchored"] = "slot"
     attention_multiplier: float = 0.125
     attention_cap: float | None = 30.0
+    attention_cap_kind: Literal["tanh", "soft_sign"] = "tanh"
+    qk_norm: bool = False
+    norms: Literal["sandwich", "pre"] = "sandwich"
+    ffn: Literal["gated", "plain"] = "gated"
+    prefix_len: int = 1
     n_surfaces: int = 16
     post_age_granularity_mins: int = 60
     post_age_input: bool = True

@@ -18,15 +18,18 @@ pub mod event;
 pub mod filters;
 pub mod ids;
 pub mod keywords;
+pub mod phoenix;
 pub mod query;
 pub mod rate_limit;
 pub mod registry;
 pub mod scorers;
 pub mod selectors;
 pub mod shared;
+pub mod simd;
 pub mod snapshot;
 pub mod stage;
 pub mod thunder;
+pub mod vectors;
 pub mod verdict;
 pub mod world;
 
