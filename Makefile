@@ -11,7 +11,7 @@ export FEED_REFERENCE ?= $(abspath $(wildcard ../shared))
 RUST_SOURCES := $(shell find rust benches/src -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-rust test-python stress fuzz lint bench conformance docs wheel clean
+.PHONY: help setup demo test test-rust test-python stress fuzz lint bench bench-gpu conformance docs wheel clean
 
 help: ## list the jobs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,7 +77,14 @@ lint: setup ## rustfmt, clippy, ruff, mypy, import rules, stubs against the bina
 	$(BIN)/python -m mypy.stubtest xfeed._core --mypy-config-file pyproject.toml
 
 bench: setup ## side-by-side figures; ONLY=name runs one, QUICK=1 a small one
+	$(UV) pip install --quiet --python $(BIN)/python -r pyproject.toml --extra bench -c constraints.txt
 	$(BIN)/python benches/python/run.py $(if $(ONLY),--only $(ONLY))
+
+# A GPU machine needs torch and NumPy alone; nothing is built there.
+GPU_PYTHON ?= $(or $(wildcard $(BIN)/python),$(PYTHON))
+
+bench-gpu: ## candidates/s on CUDA; GPU_FLAGS="--preset prod" and the like
+	PYTHONPATH=python $(GPU_PYTHON) -m benches.python.gpu $(GPU_FLAGS)
 
 conformance: setup ## the published behaviour, case by case
 	@test -n "$(FEED_REFERENCE)" || { echo "there is no conformance folder: set FEED_REFERENCE"; exit 1; }

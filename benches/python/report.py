@@ -7,13 +7,14 @@ from typing import Any, Final
 from rich.table import Table
 from rich.text import Text
 
-from benches.python.timing import Findings, Row, Target, Times
+from benches.python.timing import Figure, Findings, Row, Target, Times
 
 PLAIN_FROM: Final = 100
 """From here on a figure is written without a fraction."""
 
 COLUMNS: Final = ("workload", "ours p50 / p99", "peer p50 / p99", "peer / ours", "unit", "peer is")
 TARGET_COLUMNS: Final = ("target", "found", "wanted", "")
+FIGURE_COLUMNS: Final = ("alone", "found", "unit", "note")
 
 
 def figure(number: float) -> str:
@@ -33,31 +34,42 @@ def target_cells(target: Target) -> tuple[str, ...]:
     return target.name, figure(target.found), limit, "met" if target.is_met else "not met"
 
 
+def figure_cells(alone: Figure) -> tuple[str, ...]:
+    return alone.name, figure(alone.value), alone.unit, alone.note
+
+
 def tables(found: Findings) -> list[Table]:
-    """One line a comparison; then the targets, where there are some."""
-    rows = Table(*COLUMNS)
-    for row in found.rows:
-        rows.add_row(*(Text(cell) for cell in cells(row)))
-    if not found.targets:
-        return [rows]
-    targets = Table(*TARGET_COLUMNS)
-    for target in found.targets:
-        targets.add_row(*target_cells(target))
-    return [rows, targets]
+    """One line a comparison; then what stands alone, and the targets, where there are some."""
+    return [_table(names, lines) for names, lines in _parts(found) if lines or names is COLUMNS]
 
 
 def markdown(found: Findings, machine: dict[str, Any]) -> str:
     """The same for a document, with the machine."""
-
-    def table(names: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[str]:
-        rule = ("---",) * len(names)
-        return [f"| {' | '.join(line)} |" for line in (names, rule, *lines)]
-
     facts = ", ".join(f"{name} {value}" for name, value in machine.items() if name != "quick")
-    parts = [*table(COLUMNS, [cells(row) for row in found.rows]), ""]
-    if found.targets:
-        parts += [*table(TARGET_COLUMNS, [target_cells(it) for it in found.targets]), ""]
+    parts: list[str] = []
+    for names, lines in _parts(found):
+        if lines:
+            rule = ("---",) * len(names)
+            parts += [f"| {' | '.join(line)} |" for line in (names, rule, *lines)]
+            parts.append("")
+    parts += [f"Left out: {reason}.\n" for reason in found.skipped]
     return "\n".join([*parts, f"Measured on: {facts}."])
+
+
+def _parts(found: Findings) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+    """Column names and lines of each table."""
+    return [
+        (COLUMNS, [cells(row) for row in found.rows]),
+        (FIGURE_COLUMNS, [figure_cells(alone) for alone in found.figures]),
+        (TARGET_COLUMNS, [target_cells(target) for target in found.targets]),
+    ]
+
+
+def _table(names: tuple[str, ...], lines: list[tuple[str, ...]]) -> Table:
+    table = Table(*names)
+    for line in lines:
+        table.add_row(*(Text(cell) for cell in line))
+    return table
 
 
 def write(document: Path, name: str, text: str) -> None:

@@ -30,6 +30,9 @@ RESULTS = HERE.parent / "results"
 PREFIX = "bench_"
 DOCUMENT = HERE.parent / "BENCHMARKS.md"
 
+GROUPS = {"phoenix": ("phoenix_pass", "phoenix_serving", "embed", "topk")}
+"""Benches that belong together and run in one go."""
+
 
 def names() -> list[str]:
     """Every bench, sorted."""
@@ -68,6 +71,8 @@ def run_one(name: str) -> Findings:
     content = {
         "machine": facts,
         "rows": [{**dataclasses.asdict(row), "ratio": row.ratio} for row in found.rows],
+        "figures": [dataclasses.asdict(alone) for alone in found.figures],
+        "skipped": found.skipped,
         "targets": [{**dataclasses.asdict(it), "is_met": it.is_met} for it in found.targets],
         "raw": found.raw,
     }
@@ -81,7 +86,7 @@ def main() -> int:
     sys.path.insert(0, str(HERE.parent.parent))
     known = names()
     parser = argparse.ArgumentParser(description="side-by-side benches of xfeed")
-    parser.add_argument("--only", choices=known, help="run this bench alone")
+    parser.add_argument("--only", choices=[*GROUPS, *known], help="run this bench or group alone")
     parser.add_argument(
         "--write", action="store_true", help=f"put the figures into {DOCUMENT.name}"
     )
@@ -93,11 +98,14 @@ def main() -> int:
         parser.error("figures of a quick run mean nothing; unset QUICK to write them")
 
     console = Console(width=None if sys.stdout.isatty() else 220)
-    for name in [given.only] if given.only else known:
+    chosen = GROUPS.get(given.only, (given.only,)) if given.only else known
+    for name in (name for name in chosen if name in known):
         found = run_one(name)
         for table in report.tables(found):
             console.print(f"[bold]{name}")
             console.print(table)
+        for reason in found.skipped:
+            console.print(f"[yellow]left out: {reason}")
         if given.write:
             report.write(DOCUMENT, name, report.markdown(found, machine()))
     console.print(", ".join(f"{key} {value}" for key, value in machine().items()))

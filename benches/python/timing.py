@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Final, TypeVar
@@ -57,6 +57,23 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A figure that stands alone, because there is nobody to compare with.
+
+    Attributes:
+        name: what was measured.
+        value: how much.
+        unit: unit of the value.
+        note: what to know about it.
+    """
+
+    name: str
+    value: float
+    unit: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Target:
     """What a figure has to be.
 
@@ -84,6 +101,9 @@ class Findings:
     rows: list[Row]
     targets: list[Target] = field(default_factory=list)
     raw: dict[str, Any] = field(default_factory=dict)
+    figures: list[Figure] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    """Peers that were left out, each with the reason."""
 
 
 def micros(ours: Side, peer: Side, *, per: int = 1) -> tuple[Times, Times]:
@@ -104,6 +124,41 @@ def micros(ours: Side, peer: Side, *, per: int = 1) -> tuple[Times, Times]:
     return Times(median(took[0])), Times(median(took[1]))
 
 
+def turns(
+    sides: Mapping[str, Callable[[], object]], *, rounds: int, turn_ms: float = 40
+) -> dict[str, Times]:
+    """Milliseconds of single calls of many sides that differ much in what they take.
+
+    The sides run in turns, and who goes first changes every round. A turn is one call of a slow
+    side, or as many calls of a fast one as fill `turn_ms`. The first call of a turn does not
+    count where others follow: it finds the caches as the side before left them, and the threads
+    of that side still spinning.
+    """
+    took: dict[str, list[float]] = {name: [] for name in sides}
+    n_calls: dict[str, int] = {}
+    for name, side in sides.items():
+        side()
+        n_calls[name] = max(1, min(8, round(turn_ms / _millis(side))))
+    order = list(sides)
+    for n_round in range(rounds):
+        first = n_round % len(order)
+        for name in order[first:] + order[:first]:
+            found = [_millis(sides[name]) for _ in range(n_calls[name] + (n_calls[name] > 1))]
+            took[name] += found[1:] if len(found) > 1 else found
+    return {name: Times(median(found), _p99(sorted(found))) for name, found in took.items()}
+
+
+def _millis(side: Callable[[], object]) -> float:
+    start = time.perf_counter_ns()
+    side()
+    return (time.perf_counter_ns() - start) / 1e6
+
+
+def _p99(took: Sequence[float]) -> float | None:
+    """The 99th percentile of sorted times, where there are enough of them."""
+    return took[(len(took) - 1) * 99 // 100] if len(took) >= ENOUGH_FOR_P99 else None
+
+
 def reads(side: Callable[[Viewer], object], viewers: Sequence[Viewer], *, rounds: int) -> Times:
     """Microseconds of single reads: every viewer in turn, after one round that does not count."""
     took: list[float] = []
@@ -115,5 +170,4 @@ def reads(side: Callable[[Viewer], object], viewers: Sequence[Viewer], *, rounds
             if n_round:
                 took.append(elapsed / 1000)
     took.sort()
-    p99 = took[(len(took) - 1) * 99 // 100] if len(took) >= ENOUGH_FOR_P99 else None
-    return Times(median(took), p99)
+    return Times(median(took), _p99(took))

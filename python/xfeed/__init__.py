@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from xfeed._core import Query, World
     from xfeed._core import version as _version
     from xfeed.config import FeedConfig
+    from xfeed.embeddings import EmbeddingTable, HashFamily
     from xfeed.events import Event
     from xfeed.feed import Feed
     from xfeed.mixer.result import FeedResult
@@ -51,11 +52,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Candidates": ("xfeed._core", "CandidateBatch"),
+    "EmbeddingTable": ("xfeed.embeddings", "EmbeddingTable"),
     "Event": ("xfeed.events", "Event"),
     "Feed": ("xfeed.feed", "Feed"),
     "FeedConfig": ("xfeed.config", "FeedConfig"),
     "FeedResult": ("xfeed.mixer.result", "FeedResult"),
     "Filter": ("xfeed.mixer.stages", "Filter"),
+    "HashFamily": ("xfeed.embeddings", "HashFamily"),
     "Hydrator": ("xfeed.mixer.stages", "Hydrator"),
     "Pipeline": ("xfeed.mixer.runner", "Pipeline"),
     "PostStore": ("xfeed.store", "PostStore"),
@@ -72,12 +75,14 @@ __all__ = [
     "BundleError",
     "Candidates",
     "ConfigError",
+    "EmbeddingTable",
     "Event",
     "EventError",
     "Feed",
     "FeedConfig",
     "FeedResult",
     "Filter",
+    "HashFamily",
     "Hydrator",
     "Pipeline",
     "PostStore",

@@ -9,13 +9,18 @@ import numpy.typing as npt
 
 __all__ = [
     "CandidateBatch",
+    "EmbeddingTable",
     "EventBatch",
     "FilterSettings",
     "HashFamily",
     "PostStore",
     "Query",
     "RateLimiter",
+    "RowAdagrad",
     "SnapshotFile",
+    "Trunk",
+    "TrunkContext",
+    "VectorIndex",
     "Verdicts",
     "WeightedSum",
     "World",
@@ -41,6 +46,7 @@ __all__ = [
     "top_k",
     "verify_snapshot",
     "version",
+    "write_tables",
 ]
 
 def version() -> str: ...
@@ -79,6 +85,9 @@ def gather_hashed(
     ids: npt.NDArray[np.uint64],
     out: npt.NDArray[np.float32],
 ) -> None: ...
+def write_tables(
+    path: PathLike[str] | str, tables: Sequence[tuple[str, EmbeddingTable]]
+) -> None: ...
 def author_diversity(
     scores: npt.NDArray[np.float64],
     posts: npt.NDArray[np.uint64],
@@ -107,6 +116,112 @@ class HashFamily:
     def __len__(self) -> int: ...
     def rows(
         self, ids: npt.NDArray[np.uint64], n_rows: int, out: npt.NDArray[np.uint32]
+    ) -> None: ...
+
+@final
+class EmbeddingTable:
+    @staticmethod
+    def from_array(array: npt.NDArray[np.float32], dtype: str = "float32") -> EmbeddingTable: ...
+    @staticmethod
+    def zeros(n_rows: int, width: int, dtype: str = "float32") -> EmbeddingTable: ...
+    @staticmethod
+    def open(path: PathLike[str] | str, tensor: str, copy: bool = False) -> EmbeddingTable: ...
+    @property
+    def n_rows(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def is_mapped(self) -> bool: ...
+    def gather(
+        self, rows: npt.NDArray[np.uint32], out: npt.NDArray[np.float32], threads: int = 0
+    ) -> None: ...
+    def gather_hashed(
+        self,
+        family: HashFamily,
+        ids: npt.NDArray[np.uint64],
+        out: npt.NDArray[np.float32],
+        sum: bool = False,
+        threads: int = 0,
+    ) -> None: ...
+    def to_array(self) -> npt.NDArray[np.float32]: ...
+    def first_not_finite(self) -> int | None: ...
+
+@final
+class RowAdagrad:
+    def __new__(
+        cls,
+        n_rows: int,
+        *,
+        half_life_steps: float | None = None,
+        weight_decay: float = 0.0,
+        lazy_decay: bool = False,
+    ) -> RowAdagrad: ...
+    def step(
+        self,
+        table: EmbeddingTable,
+        rows: npt.NDArray[np.uint32],
+        gradients: npt.NDArray[np.float32],
+        step: int,
+        rate: float,
+    ) -> None: ...
+    def state(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint32]]: ...
+    def set_state(
+        self, accumulators: npt.NDArray[np.float32], touched: npt.NDArray[np.uint32]
+    ) -> None: ...
+
+@final
+class TrunkContext:
+    def __len__(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    def take(self, rows: Sequence[int]) -> TrunkContext: ...
+    @staticmethod
+    def join(contexts: Sequence[TrunkContext]) -> TrunkContext: ...
+
+@final
+class Trunk:
+    def __new__(
+        cls,
+        layers: Sequence[dict[str, npt.NDArray[np.float32]]],
+        *,
+        width: int,
+        n_query_heads: int,
+        n_kv_heads: int,
+        key_size: int,
+        ffn_size: int,
+        multiplier: float,
+        cap: float | None,
+        cap_kind: str,
+        causal: bool,
+        dtype: str = "float32",
+    ) -> Trunk: ...
+    @property
+    def nbytes(self) -> int: ...
+    def encode(
+        self,
+        tokens: npt.NDArray[np.float32],
+        valid: npt.NDArray[np.bool_],
+        positions: npt.NDArray[np.uint32],
+        cos: npt.NDArray[np.float32],
+        sin: npt.NDArray[np.float32],
+        *,
+        hidden: npt.NDArray[np.float32] | None = None,
+        threads: int = 1,
+    ) -> TrunkContext: ...
+    def attend(
+        self,
+        context: TrunkContext,
+        tokens: npt.NDArray[np.float32],
+        positions: npt.NDArray[np.uint32],
+        cos: npt.NDArray[np.float32],
+        sin: npt.NDArray[np.float32],
+        out: npt.NDArray[np.float32],
+        *,
+        threads: int = 1,
     ) -> None: ...
 
 @final
@@ -196,6 +311,45 @@ class SnapshotFile:
     def sync(self) -> None: ...
 
 @final
+class VectorIndex:
+    def __new__(cls, width: int, dtype: str) -> VectorIndex: ...
+    def __len__(self) -> int: ...
+    def __contains__(self, post: int) -> bool: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def used_bytes(self) -> int: ...
+    def insert(
+        self,
+        ids: npt.NDArray[np.uint64],
+        vectors: npt.NDArray[np.float32],
+        created_ms: npt.NDArray[np.int64],
+        author_id: npt.NDArray[np.uint64],
+        kinds: npt.NDArray[np.uint8],
+    ) -> int: ...
+    def delete(self, ids: npt.NDArray[np.uint64]) -> int: ...
+    def erase_author(self, author: int) -> int: ...
+    def delete_older(self, oldest_ms: int) -> int: ...
+    def ids(self) -> npt.NDArray[np.uint64]: ...
+    def get(self, post: int) -> tuple[int, int, int, npt.NDArray[np.float32]] | None: ...
+    def search(
+        self,
+        queries: npt.NDArray[np.float32],
+        k: int,
+        *,
+        since_ms: npt.NDArray[np.int64],
+        until_ms: npt.NDArray[np.int64],
+        exclude_authors: Sequence[npt.NDArray[np.uint64]],
+        kinds: npt.NDArray[np.uint64],
+        threads: int,
+    ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float32], npt.NDArray[np.int64]]: ...
+    def save(self, path: PathLike[str] | str) -> None: ...
+    @staticmethod
+    def load(path: PathLike[str] | str) -> VectorIndex: ...
+
+@final
 class Verdicts:
     def __new__(cls, rows: int) -> Verdicts: ...
     def __len__(self) -> int: ...
@@ -266,6 +420,7 @@ class World:
     def last_ms(self) -> int: ...
     @property
     def generation(self) -> int: ...
+    def changed_since(self, generation: int) -> tuple[int, npt.NDArray[np.uint64] | None]: ...
     def counts(self) -> dict[str, int]: ...
     def spell(self, id: int) -> str: ...
     def hydrate_following(self, query: Query) -> None: ...
@@ -294,6 +449,7 @@ class World:
     def post_state(self, post: int) -> Literal["live", "deleted", "unknown"]: ...
     def created_ms(self, post: int) -> int | None: ...
     def live_posts(self) -> dict[str, npt.NDArray[Any]]: ...
+    def live_originals(self, posts: npt.NDArray[np.uint64]) -> dict[str, npt.NDArray[Any]]: ...
     def posts_of(self, posts: npt.NDArray[np.uint64]) -> dict[str, npt.NDArray[Any]]: ...
     def history(
         self, viewer: int, now_ms: int, max_rows: int

@@ -258,6 +258,17 @@ class PipelineConfig(_Section):
 class TrainingConfig(_Section):
     """`Feed.fit()`."""
 
+    preset: Literal["demo", "tiny", "tiny-prod", "mini", "nano", "prod"] = Field(
+        "demo",
+        description="sizes and profile of the models: `demo` is xfeed's own, `mini` that of"
+        " May 2026, `nano` and `prod` those of August 2026; all but `demo` and the tiny ones need"
+        " far more data, memory and time",
+    )
+    max_loss_increase: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.02,
+        description="a new ranker whose held-out loss exceeds that of the active one by more than"
+        " this share is kept but not activated",
+    )
     ranker_epochs: Annotated[int, Field(ge=1, le=100)] = Field(
         1, description="passes of the ranker over the log; more passes learn ids by heart"
     )
@@ -272,6 +283,54 @@ class TrainingConfig(_Section):
     )
     min_impressions: Positive = Field(
         200, description="fewer impressions than this are not enough to learn from"
+    )
+
+
+class ModelConfig(_Section):
+    """How the models are run; `xfeed.phoenix.options.RuntimeOptions` has the same defaults."""
+
+    engine: Literal["auto", "native", "torch"] = Field(
+        "auto",
+        description="what runs the transformers: `native` (Rust, on the CPU), `torch`, or `auto`:"
+        " native on the CPU, torch elsewhere",
+    )
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?|mps)$")] = Field(
+        "cpu", description="where torch computes: `cpu`, `cuda`, `cuda:1`, `mps`"
+    )
+    dtype: Literal["float32", "bfloat16", "int8"] = Field(
+        "float32",
+        description="precision of the transformers; less than float32 is faster and changes"
+        " scores a little, `int8` is for the native engine only",
+    )
+    context_cache_bytes: Annotated[int, Field(ge=0, le=2**50)] = Field(
+        268_435_456,
+        description="most bytes of encoded histories that are kept for the viewer's next request;"
+        " 0 keeps none",
+    )
+    score_cache_entries: Annotated[int, Field(ge=0, le=10**9)] = Field(
+        200_000,
+        description="most candidates whose predictions are kept, some 200 bytes each; 0 keeps none;"
+        " always 0 on a GPU",
+    )
+    max_batch_viewers: Annotated[int, Field(ge=1, le=1_024)] = Field(
+        8, description="most requests that torch computes together; the native engine does not"
+    )
+    batch_wait_ms: Annotated[float, Field(ge=0, le=1_000)] = Field(
+        0.0,
+        description="how long a request waits for others to be computed with; 0 still groups what"
+        " queues while one runs",
+    )
+    candidate_chunk: Annotated[int, Field(ge=1, le=2**20)] = Field(
+        2_048, description="candidates that pass through the model together; bounds memory"
+    )
+    compile: bool = Field(False, description="applies `torch.compile`, on CUDA only")
+    warm_up: bool = Field(
+        False, description="answers a made-up request when a model is loaded, before real ones"
+    )
+    deadline_ms: Annotated[int, Field(ge=0, le=3_600_000)] = Field(
+        0,
+        description="time from the start of a request after which no further candidate is scored;"
+        " what is left is not on the page, which says so; 0 is no limit",
     )
 
 
@@ -306,6 +365,7 @@ class FeedConfig(_Section):
     kafka: KafkaConfig = KafkaConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
     popular: PopularConfig = PopularConfig()
+    model: ModelConfig = ModelConfig()
     filters: FiltersConfig = FiltersConfig()
     scoring: ScoringConfig = ScoringConfig()
     pipeline: PipelineConfig = PipelineConfig()

@@ -20,7 +20,7 @@ from xfeed.log import SqliteLog
 from xfeed.mixer import FeedResult, Parts, Pipeline
 from xfeed.mixer.page import make_page
 from xfeed.mixer.result import Receipt, Where
-from xfeed.models import ModelStore
+from xfeed.models import ModelStore, runtime_options
 from xfeed.presets import load_preset
 from xfeed.replay import Fold, world_settings
 from xfeed.snapshots import SnapshotStore
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from xfeed.config import FeedConfig
     from xfeed.ingest import IngestReport
     from xfeed.log import EventLog
+    from xfeed.phoenix.checkpoint import ImportReport
     from xfeed.phoenix.optimize import Progress
+    from xfeed.phoenix.table_streams import TableDtype
     from xfeed.phoenix.train import FitReport
     from xfeed.replay import SnapshotState
     from xfeed.snapshots import SnapshotInfo
@@ -67,7 +69,7 @@ class Feed:
         self._can_write = log.writable
         self._config = config
         self._preset = load_preset(config.scoring.preset)
-        self._models = ModelStore(directory, config.threads)
+        self._models = ModelStore(directory, runtime_options(config))
         snapshots = SnapshotStore(directory, writable=log.writable)
         # Beside topics there is nothing to fold: the state is what the newest snapshot holds.
         fold = SnapshotFold if isinstance(log, TopicsLog) else Fold
@@ -241,13 +243,21 @@ class Feed:
             on_ack=acknowledged,
         )
 
-    def fit(self, *, progress: Callable[[Progress], None] | None = None) -> FitReport:
+    def fit(
+        self,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        activate_anyway: bool = False,
+    ) -> FitReport:
         """Trains retrieval and ranking on the log, evaluates on the newest part, and activates.
 
-        The next page is ranked by the new model; until then the old one serves.
+        The next page is ranked by the new model; until then the old one serves. A ranker that is
+        clearly worse than the active one is not activated; the report says so.
 
         Args:
             progress: called after each training step.
+            activate_anyway: activates the new models even if they are worse than the active ones
+                on the held-out impressions.
 
         Raises:
             ConfigError: when the log holds too little to learn from.
@@ -263,7 +273,34 @@ class Feed:
         from xfeed.training import fit
 
         with self._fit_lock:
-            return fit(self._log, self._models, self._config, progress)
+            return fit(
+                self._log, self._models, self._config, progress, activate_anyway=activate_anyway
+            )
+
+    def import_model(
+        self, source: Path | str, *, table_dtype: TableDtype = "float32", activate: bool = True
+    ) -> ImportReport:
+        """Brings in models from a published checkpoint; nothing in it is executed.
+
+        Args:
+            source: directory of the checkpoint (`docs/models.md` says what it holds).
+            table_dtype: how embedding rows are stored; smaller is less exact.
+            activate: whether the models serve from the next page on.
+
+        Raises:
+            BundleError: the checkpoint is damaged; the old model keeps serving.
+            StoreError: when the feed is open for reading only.
+        """
+        if not self._can_write:
+            raise StoreError(
+                "the feed is open for reading only, and an import writes a model",
+                code="read_only",
+                hint='open the feed with mode="write"',
+            )
+        from xfeed.model_import import import_model
+
+        with self._fit_lock:
+            return import_model(Path(source), self._models, table_dtype, activate=activate)
 
     def for_you(
         self, viewer_id: IdLike, *, limit: int | None = None, now_ms: int | None = None

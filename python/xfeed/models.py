@@ -2,7 +2,8 @@
 
 `bundles/<id>/` holds one bundle each, `bundles/active` names the one that serves and
 `bundles/previous` the one before, which serves when the active one is damaged. A name is replaced
-in one step, so a reader sees the old bundle or the new one, never half of each.
+in one step, so a reader sees the old bundle or the new one, never half of each. While a new one is
+loaded, the old one goes on serving; what was cached for it goes with it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import threading
 from typing import TYPE_CHECKING
 
 from xfeed.errors import BundleError
+from xfeed.phoenix.options import RuntimeOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from xfeed.config import FeedConfig
     from xfeed.phoenix.runtime import Phoenix
 
 DIRECTORY = "bundles"
@@ -24,18 +27,41 @@ ACTIVE = "active"
 PREVIOUS = "previous"
 
 
+def runtime_options(config: FeedConfig) -> RuntimeOptions:
+    """How the settings say that models are run.
+
+    Raises:
+        ConfigError: settings contradict each other.
+    """
+    model = config.model
+    return RuntimeOptions(
+        engine=model.engine,
+        device=model.device,
+        dtype=model.dtype,
+        threads=config.threads,
+        context_cache_bytes=model.context_cache_bytes,
+        score_cache_entries=model.score_cache_entries,
+        max_batch_viewers=model.max_batch_viewers,
+        batch_wait_ms=model.batch_wait_ms,
+        candidate_chunk=model.candidate_chunk,
+        compile=model.compile,
+        warm_up=model.warm_up,
+    )
+
+
 class ModelStore:
     """The bundles below one data directory.
 
     Args:
         directory: the data directory.
-        threads: threads torch may use in this process.
+        options: how loaded bundles are run; torch gets as many threads in this process.
     """
 
-    def __init__(self, directory: Path, threads: int) -> None:
+    def __init__(self, directory: Path, options: RuntimeOptions) -> None:
         self._directory = directory / DIRECTORY
-        self._threads = threads
+        self._options = options
         self._lock = threading.Lock()
+        self._loading = threading.Lock()
         self._loaded: Phoenix | None = None
         self._tried: str | None = None
         self.problem = ""
@@ -53,39 +79,47 @@ class ModelStore:
     def current(self) -> Phoenix | None:
         """The active bundle, loaded on first use.
 
-        A bundle that cannot be loaded never becomes active: the one before it keeps serving, and
-        `problem` says why.
+        The first to notice a new one loads it; others are served by the old one meanwhile, and
+        wait only when there is none. A bundle that cannot be loaded never becomes active: the one
+        before it keeps serving, and `problem` says why.
         """
-        with self._lock:
-            wanted = self.active_id()
-            if wanted is not None and wanted != self._tried:
-                self._tried = wanted
-                self._load(wanted)
+        wanted = self.active_id()
+        if wanted is None or wanted == self._tried:
             return self._loaded
+        if not self._loading.acquire(blocking=self._loaded is None):
+            return self._loaded
+        try:
+            while (wanted := self.active_id()) is not None and wanted != self._tried:
+                self._load(wanted)
+        finally:
+            self._loading.release()
+        return self._loaded
 
     def _load(self, bundle_id: str) -> None:
+        loaded, problem = self._loaded, ""
+        try:
+            loaded = self._checked(bundle_id)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, pages are served
+            problem = f"bundle {bundle_id[:12]} is not served: {error}"
+            previous = self._read(PREVIOUS)
+            if loaded is None and previous is not None:
+                try:
+                    loaded = self._checked(previous)
+                except Exception as second:  # noqa: BLE001 - as above
+                    problem += f"; nor is bundle {previous[:12]}: {second}"
+        with self._lock:
+            # another may have been activated while this one was loaded
+            if self.active_id() == bundle_id:
+                self._loaded, self._tried, self.problem = loaded, bundle_id, problem
+
+    def _checked(self, bundle_id: str) -> Phoenix:
         # torch takes seconds to import and is not needed before there is a model.
         import torch
 
-        torch.set_num_threads(self._threads)
-        try:
-            self._loaded, self.problem = self._checked(bundle_id), ""
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, pages are served
-            self.problem = f"bundle {bundle_id[:12]} is not served: {error}"
-            previous = self._read(PREVIOUS)
-            if self._loaded is None and previous is not None:
-                self._load_previous(previous)
-
-    def _load_previous(self, bundle_id: str) -> None:
-        try:
-            self._loaded = self._checked(bundle_id)
-        except Exception as error:  # noqa: BLE001 - as above
-            self.problem += f"; nor is bundle {bundle_id[:12]}: {error}"
-
-    def _checked(self, bundle_id: str) -> Phoenix:
         from xfeed.phoenix.runtime import Phoenix
 
-        loaded = Phoenix.load(self._directory / bundle_id)
+        torch.set_num_threads(self._options.threads)
+        loaded = Phoenix.load(self._directory / bundle_id, self._options)
         if loaded.bundle_id != bundle_id:
             raise BundleError(
                 f"the manifest has the hash `{loaded.bundle_id[:12]}`, the bundle is called "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,8 +39,21 @@ def fit(
     models: ModelStore,
     config: FeedConfig,
     progress: Callable[[Progress], None] | None,
+    *,
+    activate_anyway: bool = False,
 ) -> FitReport:
-    """Trains both models on the whole log and activates the bundle.
+    """Trains both models on the whole log and activates the bundle unless it is worse.
+
+    Worse is a ranker whose loss on the held-out impressions exceeds that of the active bundle by
+    more than `training.max_loss_increase`. The new bundle is kept beside it then, and the report
+    says so.
+
+    Args:
+        log: what to learn from.
+        models: where bundles lie.
+        config: settings.
+        progress: called after each step, or None.
+        activate_anyway: activates a worse bundle, too.
 
     Raises:
         ConfigError: when there are too few impressions to learn from.
@@ -47,7 +61,8 @@ def fit(
     """
     import torch
 
-    from xfeed.phoenix.config import PhoenixConfig, TrainConfig
+    from xfeed.phoenix.config import TrainConfig
+    from xfeed.phoenix.profiles import for_training
     from xfeed.phoenix.train import fit as fit_models
 
     log_offset = log.end_offset
@@ -65,13 +80,15 @@ def fit(
             "and the popular posts",
         )
     torch.set_num_threads(config.threads)
+    active = models.active_id()
+    preset = for_training(config.training.preset)
     models.directory.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix="new-", dir=models.directory))
     try:
         report = fit_models(
             posts,
             rows,
-            PhoenixConfig.demo(),
+            preset.ranker,
             TrainConfig(
                 seed=config.seed,
                 ranker_epochs=config.training.ranker_epochs,
@@ -81,9 +98,25 @@ def fit(
             progress or (lambda _: None),
             temporary,
             log_offset=log_offset,
+            retrieval_config=preset.retrieval,
+            rival=models.directory / active if active is not None else None,
         )
         models.accept(temporary, report.bundle_id)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    models.activate(report.bundle_id)
+    if activate_anyway or not is_worse(report, config.training.max_loss_increase):
+        models.activate(report.bundle_id)
+        report = replace(report, activated=True)
     return report
+
+
+def is_worse(report: FitReport, max_loss_increase: float) -> bool:
+    """Whether a fitted ranker loses to the one that serves by more than the share allowed.
+
+    Without a loss of either there is nothing to compare, and the new one is not worse. A loss
+    that is not a number is.
+    """
+    new, old = report.ranker.loss, report.rival_loss
+    if new is None or old is None or report.rival_id == report.bundle_id:
+        return False
+    return not new <= old * (1 + max_loss_increase)

@@ -178,10 +178,16 @@ def changed(value: Any) -> Any:
             return "system"
         case "stop":
             return "rebuild"
+        case "auto":
+            return "torch"
+        case "cpu":
+            return "cuda"
+        case "float32":
+            return "bfloat16"
         case str():
             return value + "x"
         case float():
-            return value / 2
+            return value / 2 or 0.5
         case 0 if not isinstance(value, bool):
             return 2**20  # Some limits are 0 (none) or at least this.
         case int():

@@ -13,6 +13,7 @@ from xfeed.config import PipelineConfig
 from xfeed.mixer import Parts, Pipeline
 from xfeed.mixer.board import ScoreBoard
 from xfeed.models import ModelStore
+from xfeed.phoenix.options import RuntimeOptions
 from xfeed.presets import load_preset
 
 from tests.feed.worlds import NOW_MS, VIEWERS, event, follow, open_with, post, shown
@@ -41,7 +42,7 @@ def parts(fitted_feed: Feed, registered: Callable[[type], type]) -> Parts:
         sources=("given",), scorers=("predictor", "weighted_sum", "out_of_network")
     )
     config = fitted_feed.config.model_copy(update={"pipeline": pipeline})
-    model = ModelStore(fitted_feed.directory, 1).current()
+    model = ModelStore(fitted_feed.directory, RuntimeOptions()).current()
     return Parts(fitted_feed.world, config, load_preset(config.scoring.preset), model)
 
 
@@ -113,8 +114,8 @@ class BlindOnSome:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def predict(self, *arguments: Any) -> npt.NDArray[np.float32]:
-        predictions: npt.NDArray[np.float32] = self._model.predict(*arguments).copy()
+    def predict(self, *arguments: Any, **limits: Any) -> npt.NDArray[np.float32]:
+        predictions: npt.NDArray[np.float32] = self._model.predict(*arguments, **limits).copy()
         predictions[::3] = np.nan
         return predictions
 
@@ -122,7 +123,7 @@ class BlindOnSome:
 def test_what_is_not_predicted_is_never_on_a_page_and_is_counted(
     fitted_feed: Feed,
 ) -> None:
-    model = ModelStore(fitted_feed.directory, 1).current()
+    model = ModelStore(fitted_feed.directory, RuntimeOptions()).current()
     config = fitted_feed.config
     preset = load_preset(config.scoring.preset)
     blind = Pipeline(Parts(fitted_feed.world, config, preset, BlindOnSome(model)))

@@ -1,6 +1,8 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from xfeed.phoenix.runtime import Phoenix
 
 from tests.phoenix.worlds import World, make_world, small_fit
@@ -22,3 +24,12 @@ def bundle_dir(tmp_path_factory: pytest.TempPathFactory, world: World) -> Path:
 @pytest.fixture(scope="session")
 def phoenix(bundle_dir: Path) -> Phoenix:
     return Phoenix.load(bundle_dir)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch computes with one thread: fast for small models, and the same bits for any shape."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -1,6 +1,5 @@
-"""Serving: every candidate alone, whatever stands beside it."""
+"""Serving: what a request reads, what it answers, what it refuses."""
 
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +8,13 @@ import numpy.typing as npt
 import pytest
 from xfeed.actions import ACTIONS, INDEX, N_DISCRETE
 from xfeed.errors import ShapeError
-from xfeed.phoenix import runtime
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
 from xfeed.phoenix.bundle import read_bundle
 from xfeed.phoenix.runtime import Phoenix
 
 from tests.phoenix.worlds import HOUR_MS, START_MS, World, make_posts
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 NOW_MS = START_MS + 200 * HOUR_MS
 VIEWER = 7
@@ -49,8 +49,18 @@ def test_predictions_are_probabilities_then_seconds(
     assert ((out[:, :N_DISCRETE] > 0) & (out[:, :N_DISCRETE] < 1)).all()
     assert (out[:, INDEX["dwell_time"]] > 0).all()
     assert (out[:, INDEX["dwell_time"]] <= phoenix.config.dwell_scale_secs).all()
-    assert not out[:, INDEX["click_dwell_time"]].any()
-    assert not out[:, INDEX["active_secs_5m_residual_norm"]].any()
+
+
+def test_columns_without_a_trained_head_are_not_predicted(
+    phoenix: Phoenix, world: World, candidates: PostColumns
+) -> None:
+    out = predict(phoenix, world, candidates)
+    assert np.isnan(out[:, ~phoenix.heads.filled]).all()
+    assert np.isfinite(out[:, phoenix.heads.filled]).all()
+    missing = [action.name for action, filled in zip(ACTIONS, phoenix.heads.filled, strict=True)
+               if not filled]  # fmt: skip
+    assert missing == ["click_dwell_time", "active_secs_5m_residual_norm"]
+    assert phoenix.n_not_finite == 0
 
 
 def test_predictions_differ_between_posts_and_viewers(
@@ -60,34 +70,6 @@ def test_predictions_differ_between_posts_and_viewers(
     assert favorite.std() > 1e-3
     other = phoenix.predict(8, history_of(world, 8), world.posts, candidates, 1, NOW_MS)
     assert np.abs(other[:, INDEX["favorite"]] - favorite).max() > 1e-3
-
-
-def test_a_score_does_not_depend_on_other_candidates(
-    phoenix: Phoenix, world: World, candidates: PostColumns
-) -> None:
-    together = predict(phoenix, world, candidates)
-    order = np.random.default_rng(1).permutation(40)
-    np.testing.assert_allclose(
-        predict(phoenix, world, candidates.take(order)), together[order], atol=1e-5
-    )
-    np.testing.assert_allclose(
-        predict(phoenix, world, candidates.take(order[:3])), together[order[:3]], atol=1e-5
-    )
-    alone = np.concatenate(
-        [predict(phoenix, world, candidates.take(order[i : i + 1])) for i in range(5)]
-    )
-    np.testing.assert_allclose(alone, together[order[:5]], atol=1e-5)
-
-
-def test_chunks_give_the_same_scores_as_one_pass(
-    phoenix: Phoenix, world: World, candidates: PostColumns, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = predict(phoenix, world, candidates)
-    vectors = phoenix.post_vectors(candidates)
-    monkeypatch.setattr(runtime, "CANDIDATE_CHUNK", 7)
-    monkeypatch.setattr(runtime, "POST_CHUNK", 7)
-    np.testing.assert_allclose(predict(phoenix, world, candidates), whole, atol=1e-5)
-    np.testing.assert_allclose(phoenix.post_vectors(candidates), vectors, atol=1e-6)
 
 
 def test_no_candidates_give_no_predictions(phoenix: Phoenix, world: World) -> None:
@@ -100,9 +82,9 @@ def test_an_empty_history_is_served(
 ) -> None:
     empty = InteractionColumns.zeros(0)
     out = phoenix.predict(999, empty, PostColumns.zeros(0), candidates, 1, NOW_MS)
-    assert np.isfinite(out).all()
+    assert np.isfinite(out[:, phoenix.heads.filled]).all()
     unknown = phoenix.predict(0, empty, world.posts, candidates, 1, NOW_MS)
-    assert np.isfinite(unknown).all()
+    assert np.isfinite(unknown[:, phoenix.heads.filled]).all()
     vector = phoenix.user_vector(999, empty, world.posts, NOW_MS)
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
 
@@ -117,12 +99,8 @@ def test_only_the_newest_history_is_read(
         predict(phoenix, world, candidates, history), predict(phoenix, world, candidates, newest)
     )
     older = history.take(slice(0, phoenix.config.history_len))
-    assert (
-        np.abs(
-            predict(phoenix, world, candidates, older) - predict(phoenix, world, candidates, newest)
-        ).max()
-        > 1e-4
-    )
+    before, now = (predict(phoenix, world, candidates, h)[:, 0] for h in (older, newest))
+    assert np.abs(before - now).max() > 1e-4
 
 
 def test_rows_of_now_or_later_and_of_unknown_posts_are_not_read(
@@ -157,25 +135,6 @@ def test_vectors_have_unit_length(phoenix: Phoenix, world: World, candidates: Po
     assert np.linalg.norm(viewer) == pytest.approx(1, abs=1e-5)
 
 
-def test_threads_get_the_same_answers_as_one(
-    phoenix: Phoenix, world: World, candidates: PostColumns
-) -> None:
-    expected = predict(phoenix, world, candidates)
-    answers: list[npt.NDArray[np.float32]] = []
-
-    def ask() -> None:
-        answers.extend(predict(phoenix, world, candidates) for _ in range(10))
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(answers) == 40
-    for answer in answers:
-        np.testing.assert_allclose(answer, expected, atol=1e-6)
-
-
 def test_a_value_that_is_not_finite_becomes_nan_and_is_counted(
     bundle_dir: Path, world: World, candidates: PostColumns
 ) -> None:
@@ -188,5 +147,9 @@ def test_a_value_that_is_not_finite_becomes_nan_and_is_counted(
     phoenix = Phoenix(replace(bundle, ranker=broken))
     out = predict(phoenix, world, candidates)
     assert np.isnan(out[:, INDEX["dwell_time"]]).all()
-    assert np.isfinite(np.delete(out, INDEX["dwell_time"], axis=1)).all()
+    others = phoenix.heads.filled & (np.arange(len(ACTIONS)) != INDEX["dwell_time"])
+    assert np.isfinite(out[:, others]).all()
+    assert phoenix.n_not_finite == 40
+    # what is kept is not counted again
+    np.testing.assert_array_equal(predict(phoenix, world, candidates), out)
     assert phoenix.n_not_finite == 40

@@ -12,9 +12,8 @@ from xfeed.actions import INDEX
 from xfeed.errors import BundleError
 from xfeed.phoenix.config import TrainConfig
 from xfeed.phoenix.examples import Examples
-from xfeed.phoenix.optimize import FlatAdamW, Optimizer, Progress, initialise
-from xfeed.phoenix.ranker import Ranker
-from xfeed.phoenix.tables import RowTable, TrainingTables
+from xfeed.phoenix.optimize import Progress
+from xfeed.phoenix.tables import RowTable
 from xfeed.phoenix.train import fit
 from xfeed.phoenix.train_ranker import base_rates
 from xfeed.phoenix.train_retrieval import softmax_loss
@@ -42,13 +41,13 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, world: World) -> Non
 
 
 def test_the_models_learn_what_the_viewers_like(tmp_path: Path) -> None:
-    world = make_world(n_posts=120, n_rows=4_000, seed=2)
+    world = make_world(n_posts=120, n_rows=8_000, seed=2)
     train = TrainConfig(
         batch_size=32,
         retrieval_batch_size=32,
         retrieval_negatives=16,
-        ranker_epochs=8,
-        retrieval_epochs=4,
+        ranker_epochs=4,
+        retrieval_epochs=3,
     )
     report = small_fit(tmp_path / "bundle", world, train)
     favorite = report.ranker.actions["favorite"]
@@ -144,68 +143,6 @@ def test_a_fit_that_ends_not_finite_writes_nothing(
         small_fit(tmp_path / "bundle", world, QUICK)
     assert caught.value.code == "not_finite"
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_step_with_a_gradient_that_is_not_finite_is_skipped_and_counted(world: World) -> None:
-    config = small_config()
-    generator = torch.Generator().manual_seed(0)
-    model = Ranker(config)
-    initialise(model, generator)
-    tables = TrainingTables(config, world.posts, 0.1, generator)
-    optimizer = Optimizer(model, tables, TrainConfig(), 4)
-
-    def step(factor: float) -> None:
-        rows = tables.viewers(np.array([5], dtype=np.uint64), training=True)
-        optimizer.step((rows.sum() + model.out_norm.sum()) * factor)
-
-    before = model.out_norm.detach().clone(), tables.tables["user"].rows.clone()
-    step(float("nan"))
-    assert optimizer.n_skipped == 1
-    assert torch.equal(model.out_norm, before[0])
-    assert torch.equal(tables.tables["user"].rows, before[1])
-    step(1.0)
-    assert optimizer.n_skipped == 1
-    assert not torch.equal(model.out_norm, before[0])
-    assert not torch.equal(tables.tables["user"].rows, before[1])
-
-
-def test_dense_steps_agree_with_the_adamw_of_torch() -> None:
-    torch.manual_seed(0)
-    ours, theirs = (torch.nn.Linear(3, 2) for _ in range(2))
-    theirs.load_state_dict(ours.state_dict())
-    reference = torch.optim.AdamW(
-        [
-            {"params": [theirs.weight], "weight_decay": 0.1},
-            {"params": [theirs.bias], "weight_decay": 0.0},
-        ],
-        lr=0.05,
-        betas=(0.9, 0.98),
-    )
-    optimizer = FlatAdamW(ours, 0.1)
-    for step in range(5):
-        x = torch.arange(6.0).view(2, 3) + step
-        for model in (ours, theirs):
-            model.zero_grad(set_to_none=False)
-            model(x).square().sum().backward()
-        optimizer.step(0.05)
-        reference.step()
-    torch.testing.assert_close(ours.weight, theirs.weight)
-    torch.testing.assert_close(ours.bias, theirs.bias)
-
-
-def test_row_steps_touch_only_the_rows_looked_up_and_never_padding() -> None:
-    table = RowTable(6, 2, 0.1, torch.Generator().manual_seed(0))
-    before = table.rows.clone()
-    looked_up = table.lookup(torch.tensor([[0, 3], [3, 5]]), training=True)
-    (looked_up * torch.tensor([1.0, 3.0])).sum().backward()  # type: ignore[no-untyped-call]
-    table.step(0.5)
-    assert not table.rows[0].any()
-    untouched = [1, 2, 4]
-    assert torch.equal(table.rows[untouched], before[untouched])
-    # row 3 was used twice: gradient (2, 6), accumulator mean(4, 36) = 20
-    expected = before[3] - 0.5 * torch.tensor([2.0, 6.0]) / 20**0.5
-    torch.testing.assert_close(table.rows[3], expected)
-    assert table.accumulators.tolist() == [0, 0, 0, 20, 0, 5]
 
 
 def test_fresh_heads_predict_the_base_rates(world: World) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xfeed.cli import config, conformance, demo, doctor, feed, fit, ingest, kafka, snapshot
+from xfeed.cli import config, conformance, demo, doctor, feed, fit, ingest, kafka, model, snapshot
 from xfeed.cli.common import handled
 
 app = typer.Typer(
@@ -25,6 +25,11 @@ snapshot_app = typer.Typer(
     help="The state in files: made, listed, checked; see docs/snapshots.md.", no_args_is_help=True
 )
 app.add_typer(snapshot_app, name="snapshot")
+model_app = typer.Typer(
+    help="Models as bundles: imported, looked at, checked, run; see docs/models.md.",
+    no_args_is_help=True,
+)
+app.add_typer(model_app, name="model")
 
 
 def _version(wanted: bool) -> None:
@@ -55,6 +60,10 @@ config_app.command("show")(handled(config.show))
 snapshot_app.command("create")(handled(snapshot.create))
 snapshot_app.command("verify")(handled(snapshot.verify))
 snapshot_app.command("list")(handled(snapshot.list_snapshots))
+model_app.command("import")(handled(model.import_model))
+model_app.command("show")(handled(model.show))
+model_app.command("verify")(handled(model.verify))
+model_app.command("run")(handled(model.run))
 kafka_app.command("produce")(handled(kafka.produce))
 
 

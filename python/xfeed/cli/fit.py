@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.table import Table
 
 from xfeed.cli.common import (
@@ -33,19 +34,23 @@ def fit(
     data: DataOption = DEFAULT_DATA,
     settings: SetOption = None,
     as_json: JsonOption = False,
+    activate_anyway: Annotated[
+        bool,
+        typer.Option("--activate-anyway", help="Activate the new models even if they are worse."),
+    ] = False,
 ) -> None:
     """Trains both models on the log, evaluates on its newest part and activates them."""
     from xfeed.feed import Feed
 
     with Feed.open(data, config=overrides(settings)) as feed:
-        report = fit_with_progress(feed)
+        report = fit_with_progress(feed, activate_anyway=activate_anyway)
     if as_json:
         print_json(report.to_json())
     else:
         show_report(out(), report)
 
 
-def fit_with_progress(feed: Feed) -> FitReport:
+def fit_with_progress(feed: Feed, *, activate_anyway: bool = False) -> FitReport:
     """Fits with a bar on standard error."""
     with progress_bar() as bar:
         tasks: dict[str, TaskID] = {}
@@ -56,7 +61,7 @@ def fit_with_progress(feed: Feed) -> FitReport:
             note = "" if step.loss is None else f"loss {step.loss:.3f}"
             bar.update(tasks[step.stage], total=step.n_steps, completed=step.step, note=note)
 
-        return feed.fit(progress=advance)
+        return feed.fit(progress=advance, activate_anyway=activate_anyway)
 
 
 def show_report(console: Console, report: FitReport) -> None:
@@ -80,6 +85,17 @@ def show_report(console: Console, report: FitReport) -> None:
                 f"{popular[k]:.1%})",
                 highlight=False,
             )
+    if report.rival_loss is not None and report.ranker.loss is not None:
+        console.print(
+            f"held-out loss {report.ranker.loss:.4f}, the bundle before {report.rival_loss:.4f}",
+            highlight=False,
+        )
+    outcome = "is active"
+    if not report.activated:
+        outcome = (
+            "is worse and was not activated (`--activate-anyway`, or raise "
+            "`training.max_loss_increase`)"
+        )
     console.print(
-        f"bundle {report.bundle_id[:12]} is active; {report.seconds:.1f} s", highlight=False
+        f"bundle {report.bundle_id[:12]} {outcome}; {report.seconds:.1f} s", highlight=False
     )

@@ -29,6 +29,8 @@ class ScoreBoard:
         multipliers: factors by name, in order, each of shape ``(n,)``.
         by_model: whether the scores come from predictions.
         score: what is sorted by, shape ``(n,)``; NaN for "not scored".
+        deadline: moment of `time.monotonic` from which scorers leave off; None for none.
+        shortfalls: scorers that left candidates out, by name, and why; named in the answer.
     """
 
     rows: npt.NDArray[np.int64]
@@ -39,9 +41,11 @@ class ScoreBoard:
     by_model: bool = False
     addends: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     multipliers: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    deadline: float | None = None
+    shortfalls: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def blank(cls, rows: npt.NDArray[np.int64]) -> ScoreBoard:
+    def blank(cls, rows: npt.NDArray[np.int64], deadline: float | None = None) -> ScoreBoard:
         """A board on which nothing is predicted and nothing is scored."""
         shape = (len(rows), len(ACTIONS))
         return cls(
@@ -50,6 +54,7 @@ class ScoreBoard:
             weights=np.zeros(shape),
             products=np.zeros(shape),
             score=np.full(len(rows), np.nan),
+            deadline=deadline,
         )
 
     @property

@@ -6,6 +6,7 @@ answer: without a safety hydrator nothing is shown, without any other the rest s
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -95,13 +96,15 @@ class Pipeline:
 
     def run(self, viewer: int, now_ms: int, limit: int) -> Run:
         """Makes one page of at most `limit` posts for `viewer` as of `now_ms`."""
+        deadline_ms = self._parts.config.model.deadline_ms
+        deadline = time.monotonic() + deadline_ms / 1_000 if deadline_ms else None
         report = Report()
         query = self._hydrated_query(viewer, now_ms, report)
         candidates = self._retrieved(query, report)
         self._hydrate(query, candidates, report)
         verdicts = _core.Verdicts(len(candidates))
         self._filter(query, candidates, verdicts, report)
-        board = ScoreBoard.blank(verdicts.kept())
+        board = ScoreBoard.blank(verdicts.kept(), deadline)
         self._score(query, candidates, board, report)
         with report.stage("selector", self._selector.name, len(board.rows)) as stage:
             selected, others = self._selector.select(candidates, board, limit)
@@ -220,6 +223,8 @@ class Pipeline:
             with report.soft_stage("scorer", scorer.name, n) as stage:
                 scorer.score(query, candidates, board)
                 stage.n_out = n
+                # a scorer that ran out of time has done its part, and the answer says so
+                stage.error = board.shortfalls.get(scorer.name, "")
         unscored = int((~np.isfinite(board.score)).sum())
         if unscored:
             report.stages[-1].removed["not_scored"] = unscored

@@ -34,8 +34,14 @@ class Model(Protocol):
         candidates: PostColumns,
         surface: int,
         now_ms: int,
+        *,
+        deadline: float | None = None,
     ) -> npt.NDArray[np.float32]:
-        """Every action of every candidate, each alone: shape ``(C, A)``, NaN where not finite."""
+        """Every action of every candidate, each alone: shape ``(C, A)``, NaN where not predicted.
+
+        Candidates are predicted in their order; from the `deadline` on, a moment of
+        `time.monotonic`, none is.
+        """
 
     def user_vector(
         self,

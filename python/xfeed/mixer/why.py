@@ -37,11 +37,13 @@ class Why:
         parts: summands, those of actions in the order of the action table.
         multipliers: factors by name, in the order in which they were applied.
         score: the result.
+        missing: actions that have a weight but were not predicted; they add nothing.
     """
 
     parts: tuple[Part, ...]
     multipliers: dict[str, float]
     score: float
+    missing: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, board: ScoreBoard, line: int) -> Why:
@@ -58,7 +60,14 @@ class Why:
         ]
         parts += [Part(name, None, None, float(v[line])) for name, v in board.addends.items()]
         multipliers = {name: float(v[line]) for name, v in board.multipliers.items()}
-        return cls(tuple(parts), multipliers, float(board.score[line]))
+        missing = tuple(
+            action.name
+            for row, action in enumerate(ACTIONS)
+            if board.by_model
+            and board.weights[line, row] != 0
+            and not math.isfinite(board.predictions[line, row])
+        )
+        return cls(tuple(parts), multipliers, float(board.score[line]), missing)
 
     @property
     def total(self) -> float:
@@ -84,6 +93,7 @@ class Why:
             ],
             "multipliers": self.multipliers,
             "score": self.score,
+            "missing": list(self.missing),
         }
 
     def __str__(self) -> str:
@@ -101,4 +111,6 @@ class Why:
             for name, value in self.multipliers.items()
         ]
         lines.append(f"{'score':<28} {'':>10}   {'':>9} = {self.score:>+11.6f}")
+        if self.missing:
+            lines.append(f"not predicted: {', '.join(self.missing)}")
         return "\n".join(lines)

@@ -65,12 +65,14 @@ class Affinity(nn.Module):
     def forward(self, history: History, keys: PostKeys) -> tuple[Tensor, Tensor]:
         """Parts of tokens (B, C, D) and logits (B, C, A) for keys (B, C) and (B, C, 4)."""
         found = matches(history.keys, keys)  # (B, C, kinds, S)
-        counts = (found.flatten(1, 2) @ history.facts).view(*found.shape[:3], -1)
+        facts = history.facts  # (B, S, 1 + A)
+        counts = found.flatten(1, 2).to(facts.dtype) @ facts
+        counts = counts.view(*found.shape[:3], facts.shape[-1])
         n_matches, acted = counts[..., :1], counts[..., 1:]  # (B, C, kinds, 1 and A)
         usual = self.usual_rates
         lift = (acted + MADE_UP * usual).log() - ((n_matches + MADE_UP) * usual).log()
-        facts = torch.cat((n_matches.log1p(), lift), dim=-1).flatten(2)
-        return facts @ self.affinity_projection, (lift * self.own_action).sum(2)
+        told = torch.cat((n_matches.log1p(), lift), dim=-1).flatten(2)
+        return told @ self.affinity_projection, (lift * self.own_action).sum(2)
 
 
 def matches(seen: PostKeys, keys: PostKeys) -> Tensor:

@@ -1,48 +1,63 @@
 """A trained pair of models as a directory that can be checked byte for byte.
 
-``manifest.json`` describes ``ranker.safetensors`` and ``retrieval.safetensors``: configurations,
-action names, hash families, every tensor and the SHA-256 of each file. The SHA-256 of the
-manifest is the bundle's id, so the id pins everything. A bundle is written beside its place and
-renamed once it is on disk; loading refuses anything that is not exactly what the manifest and
-the configuration promise. There is no pickle and no time of day in it.
+`bundle_layout` says which files there are. The SHA-256 of the manifest is the bundle's id, and
+the manifest holds the SHA-256 of every file, so the id pins everything. Loading refuses anything
+that is not exactly what the manifest and the configurations promise, and names it. Parameters
+are read into memory; embedding tables are mapped, so their size costs no time and no memory
+until rows are used. What nobody can protect from is a mapped file that is changed or cut in
+place while it is in use: replace bundles, never edit them.
 """
 
-import contextlib
 import hashlib
-import json
-import os
-import shutil
-from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
-from torch import nn
 
-from xfeed.actions import ACTIONS
-from xfeed.errors import BundleError, ConfigError
-from xfeed.phoenix.config import PhoenixConfig, TrainConfig
-from xfeed.phoenix.ranker import Ranker
-from xfeed.phoenix.retrieval import Retrieval
+from xfeed import _core
+from xfeed.errors import BundleError, XfeedError
+from xfeed.phoenix.bundle_layout import (
+    CORPUS,
+    FORMAT,
+    MANIFEST,
+    MODELS,
+    Kind,
+    Manifest,
+    Origin,
+    Shapes,
+    Tensors,
+    check_actions,
+    check_dtypes,
+    parameter_shapes,
+    parameters_file,
+    read_manifest,
+    table_shapes,
+    tables_file,
+)
+from xfeed.phoenix.bundle_write import (
+    Extras,
+    ModelParts,
+    check_free,
+    check_shapes,
+    model_parts,
+    write_bundle,
+)
+from xfeed.phoenix.config import PhoenixConfig
+from xfeed.phoenix.scan import Scanned, scan_file
+from xfeed.phoenix.stamp import file_stats, note_checked, was_checked
+from xfeed.phoenix.table_streams import SCALE_SUFFIX, check_finite
+from xfeed.phoenix.tensor_file import Entry, open_regular, read_header
 
-FORMAT: Final = 1
-"""Version of the layout."""
+Verify = Literal["full", "structure", "once"]
+"""``full`` reads every byte, ``structure`` all but those of the tables and of the corpus.
 
-MANIFEST: Final = "manifest.json"
+``once`` reads every byte unless that was done before and no file changed since (`stamp`).
+"""
 
-MODELS: Final[dict[str, type[Ranker | Retrieval]]] = {
-    "ranker.safetensors": Ranker,
-    "retrieval.safetensors": Retrieval,
-}
-"""The model in each file."""
-
-Tensors = dict[str, npt.NDArray[np.float32]]
+HASHING_THREADS: Final = 2
+"""Files that are hashed side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,263 +66,200 @@ class Bundle:
 
     Attributes:
         id: SHA-256 of the manifest.
-        config: shape of both models.
-        ranker: the ranker's tensors; parameters as ``model.<name>``, tables as ``table.<name>``.
-        retrieval: the towers' tensors, likewise.
+        directory: where it lies.
+        config: shape of the ranker.
+        retrieval_config: shape of the two towers.
+        ranker: the ranker's parameters as ``model.<name>``.
+        retrieval: the towers' parameters, likewise.
+        ranker_tables: the ranker's embedding tables by name, mapped.
+        retrieval_tables: the towers' embedding tables.
+        actions: name of each discrete head: one of our actions, or the number that the
+            published vocabulary gives an action that we do not have.
+        origin: who made the models.
         log_offset: last event of the log that training had seen.
         metrics: what evaluation measured.
+        files: names of all its files but the manifest.
+        notes: facts about an imported checkpoint: ``candidate_len`` is the number of candidates
+            that its release ranks together, ``ignored`` what nothing reads.
     """
 
     id: str
+    directory: Path
     config: PhoenixConfig
+    retrieval_config: PhoenixConfig
     ranker: Tensors
     retrieval: Tensors
+    ranker_tables: dict[str, _core.EmbeddingTable]
+    retrieval_tables: dict[str, _core.EmbeddingTable]
+    actions: tuple[str, ...]
+    origin: Origin
     log_offset: int
     metrics: dict[str, Any]
+    files: tuple[str, ...]
+    notes: dict[str, Any]
 
 
-def gather_tensors(model: nn.Module, tables: Mapping[str, torch.Tensor]) -> Tensors:
-    """Tensors of a model and of its tables under the names that bundles use."""
-    named = {f"model.{name}": value for name, value in model.state_dict().items()}
-    named |= {f"table.{name}": value for name, value in tables.items()}
-    return {name: named[name].detach().contiguous().numpy() for name in sorted(named)}
-
-
-def write_bundle(
-    directory: Path,
-    *,
-    config: PhoenixConfig,
-    train: TrainConfig,
-    ranker: Tensors,
-    retrieval: Tensors,
-    metrics: dict[str, Any],
-    log_offset: int,
-) -> str:
-    """Writes a bundle: beside its place first, renamed when all of it is on disk.
+def read_bundle(directory: Path, *, verify: Verify = "full") -> Bundle:
+    """Loads a bundle after checking it.
 
     Args:
-        directory: where the bundle will be; must not exist yet.
-        config: shape of both models.
-        train: how they were trained.
-        ranker: from `gather_tensors`.
-        retrieval: from `gather_tensors`.
-        metrics: plain values to keep with the models.
-        log_offset: last event of the log that training had seen.
-
-    Returns:
-        The bundle's id.
+        directory: where it lies.
+        verify: whether the bytes of tables and corpus are hashed and searched for values that
+            are not finite, too. Everything else is checked in either case.
 
     Raises:
-        BundleError: the place is taken, or a tensor is not finite; nothing is written.
-    """
-    check_free(directory)
-    contents = {"ranker.safetensors": ranker, "retrieval.safetensors": retrieval}
-    for file, tensors in contents.items():
-        for name, values in tensors.items():
-            _check_finite(file, name, values)
-    data = {file: save_tensors(tensors) for file, tensors in contents.items()}
-    manifest = {
-        "format": FORMAT,
-        "phoenix_config": config.to_json(),
-        "train_config": train.to_json(),
-        "actions": [action.name for action in ACTIONS],
-        "files": {
-            file: {"sha256": hashlib.sha256(data[file]).hexdigest(), "tensors": _describe(tensors)}
-            for file, tensors in contents.items()
-        },
-        "metrics": metrics,
-        "seed": train.seed,
-        "log_offset": log_offset,
-    }
-    text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False).encode()
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
-    try:
-        for file, content in (data | {MANIFEST: text}).items():
-            _write(temporary / file, content)
-        _sync_directory(temporary)
-        temporary.rename(directory)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    _sync_directory(directory.parent)
-    return hashlib.sha256(text).hexdigest()
-
-
-def check_free(directory: Path) -> None:
-    """Refuses a place that is taken; an empty directory is not.
-
-    Raises:
-        BundleError: something is there.
-    """
-    if directory.is_dir() and not any(directory.iterdir()):
-        return
-    if directory.exists():
-        raise BundleError(
-            f"`{directory}` exists already",
-            code="exists",
-            hint="write each bundle to a directory of its own",
-        )
-
-
-def read_bundle(directory: Path) -> Bundle:
-    """Loads a bundle after checking all of it.
-
-    Raises:
-        BundleError: a file is missing or altered, a tensor is missing, unknown, of another
+        BundleError: a file is missing, cut or altered, a tensor is missing, unknown, of another
             shape or dtype or not finite, or the bundle was made for other actions or by another
             version of the format.
     """
-    text = _read(directory / MANIFEST)
-    manifest = _parse(text)
-    try:
-        config = PhoenixConfig.from_json(manifest["phoenix_config"])
-    except ConfigError as error:
-        raise BundleError(
-            f"`{MANIFEST}` holds a configuration that cannot be used: {error}", code="bad_config"
-        ) from error
-    tensors = {}
-    for file, kind in MODELS.items():
-        entry = manifest["files"].get(file)
-        if entry is None:
-            raise BundleError(f"`{MANIFEST}` does not list `{file}`", code="missing_file")
-        tensors[file] = _read_tensors(directory / file, entry, expected_shapes(kind, config))
+    manifest = Manifest.parse(read_manifest(directory))
+    check_actions(manifest.actions, manifest.origin, manifest.configs["ranker"].n_actions)
+    _check_sizes(directory, manifest)
+    stats = file_stats(directory, manifest.files)
+    parameters: dict[Kind, Tensors] = {
+        kind: _read_parameters(directory, kind, manifest) for kind in MODELS
+    }
+    if verify == "full" or (verify == "once" and not was_checked(directory, manifest.id, stats)):
+        _check_contents(directory, manifest)
+        if verify == "once":
+            note_checked(directory, manifest.id, stats)
+    tables = {kind: _open_tables(directory, kind, manifest) for kind in MODELS}
+    if CORPUS in manifest.files:
+        _checked_header(directory / CORPUS, manifest.files[CORPUS])
     return Bundle(
-        id=hashlib.sha256(text).hexdigest(),
-        config=config,
-        ranker=tensors["ranker.safetensors"],
-        retrieval=tensors["retrieval.safetensors"],
-        log_offset=int(manifest["log_offset"]),
-        metrics=manifest["metrics"],
+        id=manifest.id,
+        directory=directory,
+        config=manifest.configs["ranker"],
+        retrieval_config=manifest.configs["retrieval"],
+        ranker=parameters["ranker"],
+        retrieval=parameters["retrieval"],
+        ranker_tables=tables["ranker"],
+        retrieval_tables=tables["retrieval"],
+        actions=manifest.actions,
+        origin=manifest.origin,
+        log_offset=manifest.log_offset,
+        metrics=manifest.metrics,
+        files=tuple(sorted(manifest.files)),
+        notes=manifest.notes,
     )
 
 
-def expected_shapes(
-    kind: type[Ranker | Retrieval], config: PhoenixConfig
-) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor that a bundle's file must hold."""
-    with torch.device("meta"):
-        model = kind(config)
-    shapes = {f"model.{name}": tuple(value.shape) for name, value in model.state_dict().items()}
-    for name, hashed in config.hashes.items():
-        shapes[f"table.{name}"] = (hashed.n_rows, config.table_width)
-    return shapes
+def _check_sizes(directory: Path, manifest: Manifest) -> None:
+    """Compares the size of every file with the manifest, before anything is read."""
+    for file, entry in manifest.files.items():
+        with open_regular(directory / file) as opened:
+            size = opened.seek(0, 2)
+        if size != entry["bytes"]:
+            raise BundleError(
+                f"`{file}` has `{size}` bytes, the manifest says `{entry['bytes']}`",
+                code="wrong_size",
+                hint="the file was cut or extended; restore it, or fit or import again",
+            )
 
 
-def _parse(text: bytes) -> dict[str, Any]:
-    """Reads a manifest and checks what does not depend on the tensors."""
-    try:
-        manifest = json.loads(text)
-    except ValueError as error:
-        raise BundleError(f"`{MANIFEST}` is not JSON: {error}", code="bad_manifest") from error
-    wanted = {"format", "phoenix_config", "files", "actions", "log_offset", "metrics"}
-    if not isinstance(manifest, dict) or "format" not in manifest:
-        raise BundleError(f"`{MANIFEST}` names no format", code="bad_manifest")
-    if manifest["format"] != FORMAT:
-        raise BundleError(
-            f"bundle has format `{manifest['format']}`, this version reads `{FORMAT}`",
-            code="other_format",
-            hint="fit again with this version",
-        )
-    if not wanted <= set(manifest) or not isinstance(manifest["files"], dict):
-        raise BundleError(
-            f"`{MANIFEST}` lacks `{sorted(wanted - set(manifest))}`", code="bad_manifest"
-        )
-    names = [action.name for action in ACTIONS]
-    if manifest["actions"] != names:
-        raise BundleError(
-            f"bundle was made for the actions `{manifest['actions']}`, this version has `{names}`",
-            code="other_actions",
-            hint="fit again with this version",
-        )
-    return manifest
-
-
-def _read_tensors(path: Path, entry: Any, expected: dict[str, tuple[int, ...]]) -> Tensors:
-    """Reads one file and compares it with the manifest and the configuration."""
-    content = _read(path)
-    promised = entry.get("sha256") if isinstance(entry, dict) else None
-    found = hashlib.sha256(content).hexdigest()
+def _check_hash(file: str, found: str, promised: str) -> None:
     if found != promised:
         raise BundleError(
-            f"`{path.name}` has SHA-256 `{found}`, the manifest says `{promised}`",
+            f"`{file}` has SHA-256 `{found}`, the manifest says `{promised}`",
             code="wrong_hash",
-            hint="the file was altered or cut; restore it or fit again",
+            hint="the file was altered; restore it, or fit or import again",
         )
-    try:
-        tensors = load_tensors(content)
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise BundleError(
-            f"`{path.name}` is not a safetensors file: {error}", code="bad_file"
-        ) from error
-    if set(tensors) != set(expected):
-        unknown, missing = (
-            sorted(set(tensors) - set(expected)),
-            sorted(set(expected) - set(tensors)),
-        )
-        raise BundleError(
-            f"`{path.name}` has unknown tensors `{unknown}` and lacks `{missing}`",
-            code="wrong_tensors",
-        )
-    described = _describe(tensors)
-    if entry.get("tensors") != described:
+
+
+def _check_contents(directory: Path, manifest: Manifest) -> None:
+    """Reads the large files side by side; parameters are checked where they are read."""
+    read_already = {parameters_file(kind) for kind in MODELS}
+    files = [file for file in sorted(manifest.files) if file not in read_already]
+
+    def scan(file: str) -> Scanned:
+        # with a header that cannot be read, only the hash can be told, and it is wrong
+        try:
+            entries = read_header(directory / file) if file.endswith(".safetensors") else {}
+        except BundleError:
+            entries = {}
+        return scan_file(directory / file, entries)
+
+    with ThreadPoolExecutor(HASHING_THREADS) as pool:
+        scans = list(pool.map(scan, files))
+    for file, scanned in zip(files, scans, strict=True):
+        _check_hash(file, scanned.sha256, manifest.files[file]["sha256"])
+    for file, scanned in zip(files, scans, strict=True):
+        if scanned.not_finite is not None:
+            name, row = scanned.not_finite
+            raise BundleError(
+                f"tensor `{name}` of `{file}` has values that are not finite, the first in row "
+                f"`{row}`",
+                code="not_finite",
+            )
+
+
+def _checked_header(path: Path, entry: dict[str, Any]) -> dict[str, Entry]:
+    """Header of a file whose tensors are those that the manifest lists."""
+    header = read_header(path)
+    if {name: one.to_json() for name, one in header.items()} != entry["tensors"]:
         raise BundleError(
             f"the tensors of `{path.name}` are not those that the manifest lists",
             code="wrong_tensors",
         )
-    for name, values in tensors.items():
-        if values.dtype != np.float32 or values.shape != expected[name]:
-            raise BundleError(
-                f"tensor `{name}` of `{path.name}` is `{values.dtype} {values.shape}`, expected "
-                f"`float32 {expected[name]}`",
-                code="wrong_shape",
-            )
-        _check_finite(path.name, name, values)
+    return header
+
+
+def _read_parameters(directory: Path, kind: Kind, manifest: Manifest) -> Tensors:
+    """Reads the parameters of one model; the bytes that were hashed are those that are used."""
+    file = parameters_file(kind)
+    entry = manifest.files[file]
+    content = bytearray(entry["bytes"])
+    with open_regular(directory / file) as opened:
+        n_read = opened.readinto(content)  # type: ignore[attr-defined]
+    _check_hash(file, hashlib.sha256(content[:n_read]).hexdigest(), entry["sha256"])
+    header = _checked_header(directory / file, entry)
+    expected = parameter_shapes(kind, manifest.configs[kind])
+    check_shapes(file, {name: one.shape for name, one in header.items()}, expected)
+    check_dtypes(file, entry["tensors"], tables=False)
+    tensors = {}
+    for name, one in header.items():
+        flat = np.frombuffer(content, np.uint8, one.stop - one.start, one.start)
+        tensors[name] = flat.copy().view(np.float32).reshape(one.shape)
+        check_finite(file, name, tensors[name])
     return tensors
 
 
-def _describe(tensors: Tensors) -> dict[str, Any]:
-    """Dtype and shape of each tensor, as the manifest lists them."""
-    return {
-        name: {"dtype": str(values.dtype), "shape": list(values.shape)}
-        for name, values in sorted(tensors.items())
-    }
+def _open_tables(
+    directory: Path, kind: Kind, manifest: Manifest
+) -> dict[str, _core.EmbeddingTable]:
+    """Maps the tables of one model after comparing their header with the configuration."""
+    file = tables_file(kind)
+    entry = manifest.files[file]
+    header = _checked_header(directory / file, entry)
+    expected = table_shapes(manifest.configs[kind])
+    with_scales: Shapes = dict(expected)
+    for name, shape in expected.items():
+        if name in header and header[name].dtype == "I8":
+            with_scales[name + SCALE_SUFFIX] = shape[:1]
+    check_shapes(file, {name: one.shape for name, one in header.items()}, with_scales)
+    check_dtypes(file, entry["tensors"], tables=True)
+    return {name.removeprefix("table."): _open_table(directory / file, name) for name in expected}
 
 
-def _check_finite(file: str, name: str, values: npt.NDArray[np.float32]) -> None:
-    """Refuses NaN and infinity."""
-    n_bad = int((~np.isfinite(values)).sum())
-    if n_bad:
-        raise BundleError(
-            f"tensor `{name}` of `{file}` has `{n_bad}` values that are not finite",
-            code="not_finite",
-        )
-
-
-def _read(path: Path) -> bytes:
-    """All bytes of a file."""
+def _open_table(path: Path, name: str) -> _core.EmbeddingTable:
+    """Maps one table."""
     try:
-        return path.read_bytes()
-    except OSError as error:
+        return _core.EmbeddingTable.open(str(path), name)
+    except (XfeedError, OSError) as error:
         raise BundleError(
-            f"cannot read `{path.name}`: {error}", code="missing_file", hint="fit first"
+            f"tensor `{name}` of `{path.name}` cannot be mapped: {error}", code="bad_file"
         ) from error
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file down to the disk."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    """Makes names durable; some systems cannot open a directory."""
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "Bundle",
+    "Extras",
+    "ModelParts",
+    "Verify",
+    "check_free",
+    "model_parts",
+    "read_bundle",
+    "write_bundle",
+]

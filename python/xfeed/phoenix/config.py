@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Self
 
 from xfeed.actions import ACTIONS, N_DISCRETE
 from xfeed.errors import ConfigError
-from xfeed.phoenix.config_json import config_from_json
+from xfeed.phoenix.config_json import at_least, config_from_json
 from xfeed.phoenix.hashes import (
     HashConfig,
     author_hash,
@@ -21,6 +21,16 @@ from xfeed.phoenix.hashes import (
     topic_hash,
     user_hash,
 )
+from xfeed.phoenix.input_config import (
+    DwellHead,
+    MomentConfig,
+    SemanticIdConfig,
+    ViewerFeatures,
+    check_inputs,
+)
+from xfeed.phoenix.train_config import TrainConfig
+
+__all__ = ["PhoenixConfig", "TrainConfig"]
 
 POST_AGE_LIMIT_MINS: Final = 4_800
 """Minutes after which a post is simply old; the last age bucket starts here."""
@@ -65,8 +75,21 @@ class PhoenixConfig:
         qk_norm: normalises queries and keys, each over all heads at once, before they are rotated.
         norms: a norm before each part of a layer, or one before and one after it.
         ffn: gated with two thirds of the hidden width, or plain.
-        prefix_len: positions before the history: the viewer, and a second one for the viewer's
-            features.
+        prefix_len: positions before the history: the viewer, and one for the viewer's features.
+        inputs: how facts become a token: concatenated blocks of the model's width (May 2026),
+            sums of projections, or concatenations of width W (both August 2026).
+        user_rows: whether viewers have rows of their own; without, they have no token.
+        item_rows: whether posts have rows of their own.
+        semantic_ids: codes of the posts' content.
+        moment: facts about when and where posts were shown.
+        viewer_features: facts about the viewer.
+        action_slices: in concatenated inputs, gives every action a slice of one vector of width
+            W, which must be a multiple of `n_actions`, instead of a vector of its own.
+        logit_scale: factor of the logits.
+        dwell_heads: how continuous heads become seconds; empty for sigmoids on every surface.
+        user_out_norm: whether retrieval's user tower ends with a norm.
+        n_towers: retrieval's candidate towers, one per kind of candidate.
+        learned_temperature: whether the divisor of retrieval's scores is a parameter.
         n_surfaces: product surfaces; an index outside gives a zero vector.
         post_age_granularity_mins: width of a post-age bucket.
         post_age_input: whether candidates carry their age.
@@ -74,7 +97,8 @@ class PhoenixConfig:
         dwell_hidden: hidden width of the dwell input.
         dwell_scale_secs: seconds at which the dwell input and the dwell head saturate.
         dwell_log: whether the dwell input is logarithmic.
-        candidate_tower: retrieval's candidate side, two layers or a plain mean.
+        candidate_tower: retrieval's candidate side: two layers, a plain mean, or a sum of
+            projections.
         post_features: adds media kind, duration, language and topics to posts.
         context_features: adds the hour of the day to candidates.
         affinity_input: tells candidates how the viewer treated their post, author and topics.
@@ -107,6 +131,18 @@ class PhoenixConfig:
     norms: Literal["sandwich", "pre"] = "sandwich"
     ffn: Literal["gated", "plain"] = "gated"
     prefix_len: int = 1
+    inputs: Literal["blocks", "summed", "concat"] = "blocks"
+    user_rows: bool = True
+    item_rows: bool = True
+    semantic_ids: SemanticIdConfig | None = None
+    moment: MomentConfig | None = None
+    viewer_features: ViewerFeatures | None = None
+    action_slices: bool = False
+    logit_scale: float = 1.0
+    dwell_heads: tuple[DwellHead, ...] = ()
+    user_out_norm: bool = False
+    n_towers: int = 1
+    learned_temperature: bool = False
     n_surfaces: int = 16
     post_age_granularity_mins: int = 60
     post_age_input: bool = True
@@ -114,7 +150,7 @@ class PhoenixConfig:
     dwell_hidden: int = 64
     dwell_scale_secs: float = 30.0
     dwell_log: bool = False
-    candidate_tower: Literal["mlp", "mean"] = "mlp"
+    candidate_tower: Literal["mlp", "mean", "summed"] = "mlp"
     post_features: bool = False
     context_features: bool = False
     affinity_input: bool = False
@@ -122,13 +158,14 @@ class PhoenixConfig:
     head_bias: bool = False
 
     def __post_init__(self) -> None:
-        _at_least(
+        at_least(
             self,
             1,
             "emb_size table_width n_layers n_query_heads n_kv_heads key_size history_len "
-            "n_actions n_surfaces post_age_granularity_mins dwell_hidden",
+            "n_actions n_surfaces post_age_granularity_mins dwell_hidden n_towers",
         )
-        _at_least(self, 0, "n_continuous")
+        at_least(self, 0, "n_continuous")
+        check_inputs(self)
         if self.n_query_heads % self.n_kv_heads or self.key_size % 2:
             raise ConfigError(
                 f"`n_query_heads` {self.n_query_heads} must be a multiple of `n_kv_heads` "
@@ -142,7 +179,13 @@ class PhoenixConfig:
 
     @property
     def ffn_size(self) -> int:
-        """Hidden width of the feed-forward part: two thirds, rounded up to a multiple of 8."""
+        """Hidden width of the feed-forward part.
+
+        With a gate two thirds of ``widening_factor * D``, rounded up to a multiple of 8; without
+        one all of it, rounded up to a multiple of 32.
+        """
+        if self.ffn == "plain":
+            return (int(self.widening_factor * self.emb_size) + 31) // 32 * 32
         return ffn_size(self.emb_size, self.widening_factor)
 
     @property
@@ -153,7 +196,9 @@ class PhoenixConfig:
     @property
     def hashes(self) -> dict[str, HashConfig]:
         """Hashes by the name of their table, in the order of the tables."""
-        found = {"user": self.user, "item": self.item, "author": self.author}
+        found = {"user": self.user} if self.user_rows else {}
+        found |= {"item": self.item} if self.item_rows else {}
+        found["author"] = self.author
         if self.address is not None:
             found["address"] = self.address
         if self.post_features:
@@ -222,92 +267,7 @@ class PhoenixConfig:
         return config_from_json(cls, values)
 
 
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """How the models are trained.
-
-    Attributes:
-        seed: seed of every random choice.
-        ranker_epochs: passes over the training impressions.
-        retrieval_epochs: passes over the positive impressions.
-        batch_size: samples of a ranker step.
-        retrieval_batch_size: positives of a retrieval step.
-        candidates_per_sample: impressions that share one history while training (C).
-        dense_lr: AdamW step size.
-        table_lr: row-wise AdaGrad step size.
-        weight_decay: AdamW decay of matrices.
-        warmup_fraction: share of the steps over which the step sizes rise.
-        table_init_std: spread of fresh embedding rows; small, so that an unknown id says little.
-        gradient_clip: bound of the global gradient norm of the dense parameters.
-        id_dropout: share of viewers and posts whose id rows are blanked in a ranker step, which
-            keeps the model useful for ids it has never met.
-        dwell_weight: weight of the dwell-seconds loss.
-        held_out_fraction: share of the newest impressions kept for evaluation.
-        max_evaluation_impressions: evaluates on at most so many of them, evenly spaced.
-        retrieval_id_dropout: share of posts whose id rows are blanked in a retrieval step.
-        retrieval_temperature: divisor of cosine scores in the retrieval loss.
-        retrieval_negatives: posts drawn evenly as extra negatives of a retrieval step.
-    """
-
-    seed: int = 0
-    ranker_epochs: int = 2
-    retrieval_epochs: int = 1
-    batch_size: int = 128
-    retrieval_batch_size: int = 128
-    candidates_per_sample: int = 6
-    dense_lr: float = 4e-3
-    table_lr: float = 0.05
-    weight_decay: float = 1e-3
-    warmup_fraction: float = 0.05
-    table_init_std: float = 0.18
-    gradient_clip: float = 1.0
-    id_dropout: float = 0.5
-    dwell_weight: float = 0.1
-    held_out_fraction: float = 0.1
-    max_evaluation_impressions: int = 50_000
-    retrieval_id_dropout: float = 0.8
-    retrieval_temperature: float = 0.2
-    retrieval_negatives: int = 256
-
-    def __post_init__(self) -> None:
-        _at_least(
-            self,
-            1,
-            "batch_size retrieval_batch_size candidates_per_sample max_evaluation_impressions",
-        )
-        _at_least(self, 0, "seed ranker_epochs retrieval_epochs retrieval_negatives")
-        for name in ("held_out_fraction", "id_dropout", "retrieval_id_dropout", "warmup_fraction"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise ConfigError(
-                    f"`{name}` must lie in [0, 1), got `{value}`", code="out_of_bounds"
-                )
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values that `from_json` reads back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Reads `to_json` back.
-
-        Raises:
-            ConfigError: a key is unknown or missing, or a value is of the wrong kind.
-        """
-        return config_from_json(cls, values)
-
-
 def ffn_size(emb_size: int, widening_factor: float) -> int:
     """Hidden width of a gated feed-forward part (two thirds, rounded up to a multiple of 8)."""
     wide = int(widening_factor * emb_size) * 2 // 3
     return (wide + 7) // 8 * 8
-
-
-def _at_least(config: object, bound: int, names: str) -> None:
-    """Refuses fields below a bound."""
-    for name in names.split():
-        value = getattr(config, name)
-        if value < bound:
-            raise ConfigError(
-                f"`{name}` must be at least {bound}, got `{value}`", code="out_of_bounds"
-            )

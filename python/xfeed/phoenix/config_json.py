@@ -14,8 +14,8 @@ def config_from_json(kind: type[ConfigType], values: Any) -> ConfigType:
     """Builds a config dataclass from what `dataclasses.asdict` made of one.
 
     Args:
-        kind: the dataclass; its fields may be plain values, tuples of integers, literals,
-            further dataclasses, or None.
+        kind: the dataclass; its fields may be plain values, literals, further dataclasses,
+            tuples of these, or None.
         values: the fields by name; anything else than a dict is refused.
 
     Raises:
@@ -45,7 +45,8 @@ def _convert(name: str, hint: Any, value: Any) -> Any:
         return config_from_json(hint, value)
     origin = typing.get_origin(hint)
     if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(name, int, item) for item in value)
+        inner = typing.get_args(hint)[0]
+        return tuple(_convert(name, inner, item) for item in value)
     if origin is Literal:
         right = value in typing.get_args(hint)
     elif hint is float:
@@ -55,3 +56,22 @@ def _convert(name: str, hint: Any, value: Any) -> Any:
     if not right:
         raise ConfigError(f"`{name}` cannot be `{value!r}`", code="bad_value")
     return value
+
+
+def at_least(config: object, bound: int, names: str) -> None:
+    """Refuses fields of a configuration below a bound.
+
+    Args:
+        config: what has the fields.
+        bound: least value allowed.
+        names: names of the fields, separated by blanks.
+
+    Raises:
+        ConfigError: a field is below.
+    """
+    for name in names.split():
+        value = getattr(config, name)
+        if value < bound:
+            raise ConfigError(
+                f"`{name}` must be at least {bound}, got `{value}`", code="out_of_bounds"
+            )

@@ -16,9 +16,20 @@ from xfeed.actions import ACTIONS, INDEX, N_DISCRETE
 from xfeed.phoenix.batch import PostColumns
 from xfeed.phoenix.batching import Batcher
 from xfeed.phoenix.examples import Examples, Samples
-from xfeed.phoenix.metrics import auc, calibration, log_loss, recall_at, smoothed_rates
+from xfeed.phoenix.metrics import (
+    auc,
+    calibration,
+    log_loss,
+    ndcg,
+    pr_auc,
+    r_squared,
+    recall_at,
+    relative_cross_entropy,
+    relative_error,
+    smoothed_rates,
+)
 from xfeed.phoenix.optimize import Progress, ProgressCallback
-from xfeed.phoenix.train_ranker import TrainedRanker
+from xfeed.phoenix.train_ranker import DWELL_HEAD, TrainedRanker
 from xfeed.phoenix.train_retrieval import TrainedRetrieval, positives
 
 EVALUATION_BATCH: Final = 512
@@ -34,7 +45,11 @@ class ActionReport:
     Attributes:
         positives: impressions with the action.
         auc: area under the ROC curve; None if a class is missing.
+        pr_auc: area under precision and recall; None without positives.
+        ndcg: mean over viewers with a positive of the gain of the model's order; None if none.
         log_loss: mean negative log-likelihood of the model.
+        rce: by how many per cent that beats the share of positives as the only prediction; None
+            if a class is missing.
         constant_log_loss: the same for the training rate as the only prediction.
         calibration: expected over observed positives; None without positives.
         post_rate_auc: AUC of the post's smoothed training rate.
@@ -43,7 +58,10 @@ class ActionReport:
 
     positives: int
     auc: float | None
+    pr_auc: float | None
+    ndcg: float | None
     log_loss: float | None
+    rce: float | None
     constant_log_loss: float | None
     calibration: float | None
     post_rate_auc: float | None
@@ -56,15 +74,21 @@ class RankerReport:
 
     Attributes:
         impressions: impressions evaluated.
+        loss: log loss summed over the actions; None without impressions.
         actions: report by action name.
         dwell_error_secs: mean absolute error of the clipped dwell seconds.
         constant_dwell_error_secs: the same for the training median.
+        dwell_gain: by how many per cent the first beats the second; None if that has none.
+        dwell_r_squared: share of the variance of the clipped seconds that is explained.
     """
 
     impressions: int
+    loss: float | None
     actions: dict[str, ActionReport]
     dwell_error_secs: float | None
     constant_dwell_error_secs: float | None
+    dwell_gain: float | None
+    dwell_r_squared: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,32 +129,36 @@ def evaluate_ranker(
         progress: called after each batch.
     """
     samples = examples.held_out_samples(limit)
-    config = trained.model.config
-    probabilities, dwell = _predict(trained, posts, examples, samples, progress)
+    probabilities, dwell = predict(trained, posts, examples, samples, progress)
     rows = samples.impressions[samples.first]
     actions = {
         ACTIONS[head].name: _action_report(examples, rows, head, probabilities[:, head])
         for head in range(N_DISCRETE)
     }
-    scale = config.dwell_scale_secs
+    scale = trained.model.config.dwell_scale_secs
     target = np.clip(examples.label_dwell[rows], 0, scale)
     known = np.clip(examples.label_dwell[examples.training], 0, scale)
-    error = constant = None
+    error = constant = gain = explained = None
     if len(rows):
-        error = float(np.abs(dwell * scale - target).mean())
+        error = float(np.abs(dwell - target).mean())
         constant = float(np.abs(np.median(known) - target).mean())
-    return RankerReport(len(rows), actions, error, constant)
+        gain = relative_error(error, constant)
+        explained = r_squared(target, dwell)
+    losses = [one.log_loss for one in actions.values() if one.log_loss is not None]
+    loss = float(np.sum(losses)) if losses else None
+    return RankerReport(len(rows), loss, actions, error, constant, gain, explained)
 
 
-def _predict(
+def predict(
     trained: TrainedRanker,
     posts: PostColumns,
     examples: Examples,
     samples: Samples,
     progress: ProgressCallback,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Probabilities (m, A) and dwell values (m,) in (0, 1)."""
+    """Probabilities (m, A) and dwell seconds (m,)."""
     batcher = Batcher(trained.model.config, posts, examples, trained.tables)
+    scale = trained.model.config.dwell_scale_secs
     probabilities = np.zeros((len(samples), N_DISCRETE), dtype=np.float32)
     dwell = np.zeros(len(samples), dtype=np.float32)
     n_done = 0
@@ -139,7 +167,8 @@ def _predict(
             batch = batcher.batch(samples.take(order))
             scores = trained.model(batch.posts, batch.history, batch.candidates)
             probabilities[order] = scores.logits[:, 0].sigmoid().numpy()
-            dwell[order] = scores.continuous[:, 0, 0].numpy()
+            secs = trained.model.seconds(scores, batch.candidates)
+            dwell[order] = secs[:, 0, DWELL_HEAD].clamp(0, scale).numpy()
             n_done += len(order)
             progress(Progress("ranker evaluation", n_done, len(samples), None))
     return probabilities, dwell
@@ -161,7 +190,10 @@ def _action_report(
     return ActionReport(
         positives=int(labels.sum()),
         auc=auc(labels, probabilities),
+        pr_auc=pr_auc(labels, probabilities),
+        ndcg=ndcg(labels, probabilities, table.viewer_key[rows]),
         log_loss=log_loss(labels, probabilities),
+        rce=relative_cross_entropy(labels, probabilities),
         constant_log_loss=log_loss(labels, np.full(len(labels), known.mean())),
         calibration=calibration(labels, probabilities),
         post_rate_auc=auc(labels, by_post),

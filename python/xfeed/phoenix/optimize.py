@@ -7,19 +7,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from xfeed.phoenix.config import TrainConfig
+from xfeed.phoenix.config import PhoenixConfig, TrainConfig
+from xfeed.phoenix.dense_steps import (
+    FlatAdamW,
+    Muon,
+    MuonSettings,
+    clip_global_norm,
+    decays_beside_muon,
+    is_matrix,
+)
+from xfeed.phoenix.row_steps import RowRule
 from xfeed.phoenix.tables import TrainingTables
 
 FINAL_RATE = 0.1
 """Share of the step size left at the end of the linear decay."""
 
-BETAS = (0.9, 0.98)
-"""Memory of AdamW's two moments."""
-
-ADAM_EPS = 1e-8
-
-SMALL_TABLES = ("surface_table", "post_age_table", "hour_table", "media_table", "duration_table")
-"""Parameters that are looked up rather than multiplied with."""
+LOOKED_UP = "_table"
+"""How the names of parameters end that are looked up rather than multiplied with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,55 +57,20 @@ def initialise(model: nn.Module, generator: torch.Generator) -> None:
             if parameter.ndim < 2:
                 continue
             std = parameter.shape[0] ** -0.5
-            if name.endswith(SMALL_TABLES):
+            if name.endswith(LOOKED_UP):
                 std = parameter.shape[1] ** -0.5
             if name.endswith(("action_heads", "continuous_heads")):
                 std *= 0.1
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
 
 
-class FlatAdamW:
-    """AdamW over all dense parameters at once.
-
-    Parameters and gradients become views of two flat vectors, so a step is a handful of vector
-    operations however many parameters there are. Update (Loshchilov & Hutter, 2019):
-    ``m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
-    p -= rate * (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay * p)``.
-
-    Args:
-        model: its parameters are re-homed.
-        weight_decay: decay of matrices; vectors do not decay.
-    """
-
-    def __init__(self, model: nn.Module, weight_decay: float) -> None:
-        parameters = list(model.parameters())
-        self.values = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
-        self.gradient = torch.zeros_like(self.values)
-        self.first = torch.zeros_like(self.values)
-        self.second = torch.zeros_like(self.values)
-        self.decay = torch.zeros_like(self.values)
-        self.n_steps = 0
-        start = 0
-        for parameter in parameters:
-            here = slice(start, start + parameter.numel())
-            parameter.data = self.values[here].view(parameter.shape)
-            parameter.grad = self.gradient[here].view(parameter.shape)
-            if parameter.ndim >= 2:
-                self.decay[here] = weight_decay
-            start = here.stop
-
-    def step(self, rate: float) -> None:
-        """Takes one step with the gradients at hand."""
-        self.n_steps += 1
-        self.first.lerp_(self.gradient, 1 - BETAS[0])
-        self.second.lerp_(self.gradient.square(), 1 - BETAS[1])
-        first = self.first / (1 - BETAS[0] ** self.n_steps)
-        second = self.second / (1 - BETAS[1] ** self.n_steps)
-        self.values -= rate * (first / (second.sqrt() + ADAM_EPS) + self.decay * self.values)
+def row_rule(config: TrainConfig) -> RowRule:
+    """How table rows forget."""
+    return RowRule(config.table_half_life_steps, config.table_lazy_decay, config.table_weight_decay)
 
 
 class Optimizer:
-    """AdamW for the dense parameters, row-wise AdaGrad for the tables.
+    """The dense parameters by AdamW or Muon, the tables by row-wise AdaGrad.
 
     Args:
         model: the dense parameters.
@@ -118,7 +87,19 @@ class Optimizer:
         self.n_steps = max(n_steps, 1)
         self.n_done = 0
         self.n_skipped = 0
-        self.dense = FlatAdamW(model, config.weight_decay)
+        parameters = dict(model.named_parameters())
+        matrices: dict[str, nn.Parameter] = {}
+        self.muon: Muon | None = None
+        if config.optimizer == "muon":
+            matrices = {name: one for name, one in parameters.items() if is_matrix(name, one)}
+            settings = MuonSettings(weight_decay=config.weight_decay)
+            self.muon = Muon(matrices, settings, columns=lambda name: _head_columns(model, name))
+        rest = {name: one for name, one in parameters.items() if name not in matrices}
+        self.dense = FlatAdamW(
+            rest, config.weight_decay, decays=decays_beside_muon if self.muon else None
+        )
+        self.gradients = [self.dense.gradient]
+        self.gradients += [one.grad for one in matrices.values() if one.grad is not None]
 
     def rate(self) -> float:
         """Share of the full step size: a linear rise, then a linear fall."""
@@ -132,16 +113,26 @@ class Optimizer:
         The dense gradient is clipped to a global norm; that of the tables is not, since AdaGrad
         bounds its own steps.
         """
-        gradient = self.dense.gradient.zero_()
+        for gradient in self.gradients:
+            gradient.zero_()
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = float(gradient.norm())
+        norm = clip_global_norm(self.gradients, self.config.gradient_clip)
         rate = self.rate()
         self.n_done += 1
         if not (math.isfinite(norm) and self.tables.gradients_are_finite()):
             self.n_skipped += 1
             self.tables.forget()
             return
-        if norm > self.config.gradient_clip:
-            gradient *= self.config.gradient_clip / norm
         self.dense.step(self.config.dense_lr * rate)
+        if self.muon is not None:
+            self.muon.step(self.config.dense_lr * rate)
         self.tables.step(self.config.table_lr * rate)
+
+
+def _head_columns(model: nn.Module, name: str) -> int | None:
+    """Columns of one head in a projection to several heads; None for other matrices."""
+    owner, _, last = name.rpartition(".")
+    if last not in ("query", "key", "value"):
+        return None
+    config = getattr(model.get_submodule(owner), "config", None)
+    return config.key_size if isinstance(config, PhoenixConfig) else None

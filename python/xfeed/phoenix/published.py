@@ -1,7 +1,11 @@
-"""Names of the published parameters and of ours.
+"""Names of the published parameters, actions and heads, and ours for them.
 
 The published model stores its parameters under module paths. The tables below are the whole
 mapping; shapes are equal, matrices are input x output on both sides.
+
+The release has two vocabularies of actions. Its checkpoint and its pipeline number the columns of
+the ranker as the action enumeration does (1 favorite, 4 reply, 6 repost, 11 dwell, ...); its demo
+scripts print names in another order. Only the first one says what a column means.
 """
 
 from collections.abc import Mapping
@@ -9,6 +13,7 @@ from typing import Final
 
 import torch
 
+from xfeed.actions import ACTIONS, N_DISCRETE
 from xfeed.errors import BundleError
 from xfeed.phoenix.ranker import Ranker
 from xfeed.phoenix.retrieval import Retrieval
@@ -49,8 +54,62 @@ RANKER_NAMES: Final = {
 
 _TOWER: Final = "~build_candidate_representation/candidate_tower/candidate_tower_projection_"
 
-RETRIEVAL_NAMES: Final = {"tower_in": f"{_TOWER}1", "tower_out": f"{_TOWER}2"}
+RETRIEVAL_NAMES: Final = {"towers.0.tower_in": f"{_TOWER}1", "towers.0.tower_out": f"{_TOWER}2"}
 """Parameters of the towers, inside `phoenix_retrieval_model/`."""
+
+
+IGNORED_PARAMETERS: Final = frozenset({"~/log_temperature"})
+"""Parameters that a released checkpoint holds and inference does not read."""
+
+DEMO_ORDER: Final = (
+    "favorite",
+    "reply",
+    "repost",
+    "photo_expand",
+    "click",
+    "profile_click",
+    "video_quality_view",
+    "share",
+    "share_via_dm",
+    "share_via_copy_link",
+    "dwell",
+    "quote",
+    "quoted_click",
+    "follow_author",
+    "not_interested",
+    "block_author",
+    "mute_author",
+    "report",
+    "dwell_time",
+)
+"""Names that the release's demo scripts print for the columns of a random model, in their order.
+
+For display beside such output only: it is not the order of a checkpoint's columns.
+"""
+
+PIPELINE_WEIGHTS: Final = {"favorite": 1.0, "reply": 0.5, "repost": 0.3, "dwell": 0.2}
+"""Weights with which the release's pipeline sorts what it ranked."""
+
+
+def published_actions(n_actions: int) -> tuple[str, ...]:
+    """Names of the columns of a published ranker.
+
+    Args:
+        n_actions: its discrete heads.
+
+    Returns:
+        For each column the action of that published number, or the number as text where we have
+        no such action.
+    """
+    names = {action.published_number: action.name for action in ACTIONS[:N_DISCRETE]}
+    return tuple(names.get(number, str(number)) for number in range(n_actions))
+
+
+def published_number(name: str) -> int | None:
+    """Published number of a head that `published_actions` named; None if it has none."""
+    if name.isascii() and name.isdigit():
+        return int(name)
+    return next((action.published_number for action in ACTIONS if action.name == name), None)
 
 
 def published_name(ours: str, model: Ranker | Retrieval) -> str:

@@ -6,16 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from xfeed.phoenix.affinity import Affinity, History
+from xfeed.phoenix.block_inputs import ContextTokens, PostExtras
+from xfeed.phoenix.concat_inputs import ConcatInputs
 from xfeed.phoenix.config import HOURS, PhoenixConfig
-from xfeed.phoenix.inputs import (
-    CandidateInputs,
-    ContextTokens,
-    HistoryInputs,
-    PostExtras,
-    PostInputs,
-    lookup,
-)
-from xfeed.phoenix.transformer import Context, Transformer, rms_norm
+from xfeed.phoenix.feature_prep import SummedInputs
+from xfeed.phoenix.heads import activate, seconds
+from xfeed.phoenix.inputs import CandidateInputs, HistoryInputs, PostInputs, lookup
+from xfeed.phoenix.layer import rms_norm
+from xfeed.phoenix.transformer import Encoded, WithTrunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +22,13 @@ class Scores:
 
     Attributes:
         logits: (B, C, A) log-odds of the discrete actions.
-        continuous: (B, C, n_continuous) values in (0, 1), before their scale.
+        continuous: (B, C, n_continuous) after their activation; `Ranker.seconds` scales them.
+        hidden: (B, C, D) output of the last layer, before the final norm.
     """
 
     logits: Tensor
     continuous: Tensor
+    hidden: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,35 +36,36 @@ class RankerContext:
     """Viewers and histories, encoded once for all their candidates.
 
     Attributes:
-        attention: keys and values to attend to.
+        attention: what the trunk's `encode` gave; goes back into the same trunk.
         history: what candidates are matched with; None where `affinity` is off.
     """
 
-    attention: Context
+    attention: Encoded
     history: History | None
 
 
-class Ranker(nn.Module):
+class Ranker(WithTrunk):
     """Tokens, transformer, heads.
+
+    Tokens and heads are computed in the dtype of their own parameters, the transformer in the
+    dtype of its trunk: half precision in the trunk alone is ``ranker.transformer.bfloat16()``.
 
     Args:
         config: sizes and switches.
     """
 
     def __init__(self, config: PhoenixConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         D, A = config.emb_size, config.n_actions
-        self.context_tokens = ContextTokens(config, dwell_input=config.dwell_input)
-        width = self.context_tokens.post_width + (1 + config.post_age_input) * D
-        self.candidate_projection = nn.Parameter(torch.empty(width, D))
-        if config.post_age_input:
-            self.post_age_table = nn.Parameter(torch.empty(config.n_post_ages, D))
-        self.candidate_extras = PostExtras(config, D) if config.post_features else None
-        if config.context_features:
-            self.hour_table = nn.Parameter(torch.empty(HOURS, D))
+        self.context_tokens: ContextTokens | SummedInputs | ConcatInputs
+        if config.inputs == "summed":
+            self.context_tokens = SummedInputs(config, candidates=True)
+        elif config.inputs == "concat":
+            self.context_tokens = ConcatInputs(config, candidates=True)
+        else:
+            self.context_tokens = ContextTokens(config, dwell_input=config.dwell_input)
+            self._add_candidate_blocks(self.context_tokens.post_width)
         self.affinity = Affinity(config) if config.affinity_input else None
-        self.transformer = Transformer(config)
         self.out_norm = nn.Parameter(torch.ones(D))
         self.action_heads = nn.Parameter(torch.empty(D, A))
         self.continuous_heads = nn.Parameter(torch.empty(D, config.n_continuous))
@@ -72,16 +73,39 @@ class Ranker(nn.Module):
             self.action_bias = nn.Parameter(torch.zeros(A))
             self.continuous_bias = nn.Parameter(torch.zeros(config.n_continuous))
 
+    def _add_candidate_blocks(self, post_width: int) -> None:
+        """Parameters of candidate tokens that are put together from blocks."""
+        config, D = self.config, self.config.emb_size
+        width = post_width + (1 + config.post_age_input) * D
+        self.candidate_projection = nn.Parameter(torch.empty(width, D))
+        if config.post_age_input:
+            self.post_age_table = nn.Parameter(torch.empty(config.n_post_ages, D))
+        self.candidate_extras = PostExtras(config, D) if config.post_features else None
+        if config.context_features:
+            self.hour_table = nn.Parameter(torch.empty(HOURS, D))
+
     def forward(
-        self, posts: PostInputs, history: HistoryInputs, candidates: CandidateInputs
+        self,
+        posts: PostInputs,
+        history: HistoryInputs,
+        candidates: CandidateInputs,
     ) -> Scores:
         """Scores candidates in one go; the same as encoding and scoring apart."""
         return self.score_candidates(self.encode_context(posts, history), posts, candidates)
 
-    def encode_context(self, posts: PostInputs, history: HistoryInputs) -> RankerContext:
-        """Encodes viewers and histories, once for all their candidates."""
-        tokens = self.context_tokens(posts, history)  # (B, 1 + S, D)
-        attention = self.transformer.encode(tokens, history.context_valid, keep_hidden=False)
+    def encode_context(
+        self, posts: PostInputs, history: HistoryInputs, *, keep_hidden: bool = False
+    ) -> RankerContext:
+        """Encodes viewers and histories, once for all their candidates.
+
+        Args:
+            posts: the posts that the history points into.
+            history: B viewers.
+            keep_hidden: whether the output of the last layer is needed; scoring does not.
+        """
+        tokens = self.context_tokens(posts, history)  # (B, P + S, D)
+        valid = self.context_tokens.valid(history)
+        attention = self.trunk.encode(tokens, valid, keep_hidden=keep_hidden)
         if self.affinity is None:
             return RankerContext(attention, None)
         assert posts.keys is not None
@@ -92,7 +116,7 @@ class Ranker(nn.Module):
         context: RankerContext,
         posts: PostInputs,
         candidates: CandidateInputs,
-        first_slot: int = 0,
+        first_slot: int | None = 0,
     ) -> Scores:
         """Scores candidates, each alone.
 
@@ -100,8 +124,9 @@ class Ranker(nn.Module):
             context: from `encode_context`.
             posts: the posts that the candidates point into.
             candidates: (B, C).
-            first_slot: place of the first one among all candidates of the request; matters only
-                for the published profile, whose positions follow slots.
+            first_slot: place of the first one among all candidates of the request, or None to
+                score each as if it were the first; matters only for the published profile, whose
+                positions follow slots.
         """
         tokens = self.candidate_tokens(posts, candidates)  # (B, C, D)
         if self.affinity is not None:
@@ -110,26 +135,40 @@ class Ranker(nn.Module):
             keys = posts.keys.take(candidates.post)
             token_part, logit_part = self.affinity(context.history, keys)
             tokens = tokens + token_part
-        hidden = self.transformer.attend(context.attention, tokens, first_slot)
-        hidden = rms_norm(hidden, self.out_norm)
-        logits = hidden @ self.action_heads  # (B, C, A)
-        continuous = hidden @ self.continuous_heads
+        hidden = self.trunk.attend(context.attention, tokens, first_slot)
+        normed = rms_norm(hidden.to(self.out_norm.dtype), self.out_norm)
+        logits = normed @ self.action_heads * self.config.logit_scale  # (B, C, A)
+        continuous = normed @ self.continuous_heads
         if self.affinity is not None:
             logits = logits + logit_part
         if self.config.head_bias:
             logits = logits + self.action_bias
             continuous = continuous + self.continuous_bias
-        return Scores(logits, continuous.sigmoid())
+        continuous = activate(continuous, candidates.surface, self.config.dwell_heads)
+        return Scores(logits, continuous, hidden)
+
+    def seconds(self, scores: Scores, candidates: CandidateInputs) -> Tensor:
+        """(B, C, n_continuous) what the continuous heads mean in seconds."""
+        rules, scale = self.config.dwell_heads, self.config.dwell_scale_secs
+        return seconds(scores.continuous, candidates.surface, rules, scale)
 
     def candidate_tokens(self, posts: PostInputs, candidates: CandidateInputs) -> Tensor:
+        """(B, C, D) tokens of candidates."""
+        if isinstance(self.context_tokens, ContextTokens):
+            return self._candidate_blocks(self.context_tokens, posts, candidates)
+        return self.context_tokens.candidates(posts, candidates)
+
+    def _candidate_blocks(
+        self, shared: ContextTokens, posts: PostInputs, candidates: CandidateInputs
+    ) -> Tensor:
         """(B, C, D) tokens of candidates: post, author, surface, age, and our extras."""
         D = self.config.emb_size
-        widths = [self.context_tokens.post_width, D] + [D] * self.config.post_age_input
+        widths = [shared.post_width, D] + [D] * self.config.post_age_input
         blocks = torch.split(self.candidate_projection, widths)
         part = torch.cat((posts.item_rows, posts.author_rows), dim=-1) @ blocks[0]  # (U, D)
         if self.candidate_extras is not None:
             part = part + self.candidate_extras(posts)
-        surfaces = self.context_tokens.surface_table @ blocks[1]
+        surfaces = shared.surface_table @ blocks[1]
         token = part[candidates.post] + lookup(surfaces, candidates.surface)
         if self.config.post_age_input:
             # without timestamps every candidate stands in bucket 0, as in the published model

@@ -1,11 +1,10 @@
 """Embedding tables while training: torch tensors of which a step touches a few rows.
 
 A step gathers the distinct rows that its ids hash to, differentiates with respect to these rows
-alone, and updates them with row-wise AdaGrad (one accumulator per row: ``acc += mean(g^2);
-row -= lr * g / (sqrt(acc) + 1e-10)``). Row 0 is padding: it stays zero.
+alone, and updates them with row-wise AdaGrad. Row 0 is padding: it stays zero.
 """
 
-from typing import Final
+import os
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +13,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from xfeed import _core
+from xfeed.errors import ConfigError
 from xfeed.phoenix.batch import PostColumns
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.features import duration_bucket, media_index
 from xfeed.phoenix.hashes import HashConfig
 from xfeed.phoenix.inputs import PostInputs, PostKeys
-
-ADAGRAD_EPS: Final = 1e-10
+from xfeed.phoenix.row_steps import RowAdagrad, RowRule
 
 
 class RowTable:
@@ -31,14 +30,20 @@ class RowTable:
         width: width of a row (W).
         init_std: spread of fresh rows.
         generator: source of randomness.
+        rule: how rows forget.
     """
 
     def __init__(
-        self, n_rows: int, width: int, init_std: float, generator: torch.Generator
+        self,
+        n_rows: int,
+        width: int,
+        init_std: float,
+        generator: torch.Generator,
+        rule: RowRule | None = None,
     ) -> None:
-        self.rows = torch.randn(n_rows, width, generator=generator) * init_std
+        self.rows = torch.randn(n_rows, width, generator=generator).mul_(init_std)
         self.rows[0] = 0
-        self.accumulators = torch.zeros(n_rows)
+        self.optimizer = RowAdagrad(self.rows, rule)
         self._touched: tuple[Tensor, Tensor] | None = None
 
     def lookup(self, index: Tensor, *, training: bool) -> Tensor:
@@ -62,14 +67,8 @@ class RowTable:
             return
         distinct, leaf = self._touched
         self._touched = None
-        gradient = leaf.grad
-        if gradient is None:
-            return
-        gradient[distinct == 0] = 0
-        accumulators = self.accumulators[distinct] + gradient.square().mean(-1)
-        self.accumulators[distinct] = accumulators
-        scale = learning_rate / (accumulators.sqrt() + ADAGRAD_EPS)
-        self.rows[distinct] = leaf.detach() - gradient * scale[:, None]
+        if leaf.grad is not None:
+            self.optimizer.step(distinct, leaf.grad, learning_rate)
 
     def forget(self) -> None:
         """Drops the last look-up, after a step that must not be taken."""
@@ -96,6 +95,10 @@ class TrainingTables:
         posts: every post of the data set.
         init_std: spread of fresh rows.
         generator: source of randomness.
+        rule: how rows forget.
+
+    Raises:
+        ConfigError: the tables do not fit into memory.
     """
 
     def __init__(
@@ -104,10 +107,12 @@ class TrainingTables:
         posts: PostColumns,
         init_std: float,
         generator: torch.Generator,
+        rule: RowRule | None = None,
     ) -> None:
+        _check_memory(config)
         self.config = config
         self.tables = {
-            name: RowTable(hashed.n_rows, config.table_width, init_std, generator)
+            name: RowTable(hashed.n_rows, config.table_width, init_std, generator, rule)
             for name, hashed in config.hashes.items()
         }
         self._item = _index(posts.post_key, config.item)
@@ -136,11 +141,13 @@ class TrainingTables:
         if blank is not None:
             item = item.masked_fill(blank[:, None], 0)
         look = {"training": training}
-        item_rows = self.tables["item"].lookup(item, **look).flatten(1)
+        item_rows = torch.zeros(len(rows), 0)
+        if self.config.item_rows:
+            item_rows = self.tables["item"].lookup(item, **look).flatten(1)
         author_rows = self.tables["author"].lookup(self._author[rows], **look).flatten(1)
         keys = self._keys.take(rows)
         if not self.config.post_features:
-            return PostInputs(item_rows, author_rows, keys=keys)
+            return PostInputs(item_rows, author_rows, keys=keys, item_hash=item[:, 0])
         topics = self.tables["topic"].lookup(self._topic[rows], **look)  # (U, 4, Ht, W)
         language = self.tables["language"].lookup(self._language[rows], **look)
         return PostInputs(
@@ -160,7 +167,9 @@ class TrainingTables:
         training: bool = False,
         blank: Tensor | None = None,
     ) -> Tensor:
-        """Looks viewers up: (B, Hu * W)."""
+        """Looks viewers up: (B, Hu * W), or (B, 0) where viewers have no rows."""
+        if not self.config.user_rows:
+            return torch.zeros(len(keys), 0)
         index = _index(keys, self.config.user)
         if blank is not None:
             index = index.masked_fill(blank[:, None], 0)
@@ -179,6 +188,24 @@ class TrainingTables:
         """Drops the last look-ups."""
         for table in self.tables.values():
             table.forget()
+
+
+def _check_memory(config: PhoenixConfig) -> None:
+    """Refuses tables that cannot be held beside their gradients' sums.
+
+    Raises:
+        ConfigError: more than this machine's memory is needed.
+    """
+    n_rows = sum(hashed.n_rows for hashed in config.hashes.values())
+    needed = n_rows * (config.table_width + 1) * 4
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        raise ConfigError(
+            f"the embedding tables need `{needed / 2**30:.1f}` GiB, this machine has "
+            f"`{memory / 2**30:.1f}`",
+            code="too_large",
+            hint="choose a smaller preset, or one with fewer table rows",
+        )
 
 
 def post_keys(posts: PostColumns) -> PostKeys:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
-from xfeed.phoenix.bundle import check_free, gather_tensors, write_bundle
+from xfeed.phoenix.bundle import ModelParts, check_free, model_parts, write_bundle
 from xfeed.phoenix.config import PhoenixConfig, TrainConfig
 from xfeed.phoenix.evaluate import (
     RankerReport,
@@ -24,6 +24,7 @@ from xfeed.phoenix.evaluate import (
 from xfeed.phoenix.examples import Examples
 from xfeed.phoenix.optimize import ProgressCallback
 from xfeed.phoenix.parallel import side_by_side
+from xfeed.phoenix.rival import rival_loss
 from xfeed.phoenix.train_ranker import TrainedRanker, train_ranker
 from xfeed.phoenix.train_retrieval import TrainedRetrieval, train_retrieval
 
@@ -59,6 +60,10 @@ class FitReport:
         ranker: the ranker on the held-out impressions.
         retrieval: the towers on the held-out positives.
         seconds: time the fit took.
+        rival_id: id of the bundle that served before; None if there was none to compare with.
+        rival_loss: its `ranker.loss` on the same impressions.
+        activated: whether the new bundle serves now; False when it is worse than the one before
+            or nobody activated it.
     """
 
     bundle_id: str
@@ -71,6 +76,9 @@ class FitReport:
     ranker: RankerReport
     retrieval: RetrievalReport
     seconds: float
+    rival_id: str | None = None
+    rival_loss: float | None = None
+    activated: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -86,6 +94,8 @@ def fit(
     out_dir: Path | str,
     *,
     log_offset: int = 0,
+    retrieval_config: PhoenixConfig | None = None,
+    rival: Path | None = None,
 ) -> FitReport:
     """Trains, evaluates on the newest impressions and writes a bundle.
 
@@ -94,12 +104,14 @@ def fit(
     Args:
         posts: every post.
         interactions: everything viewers saw or did.
-        phoenix_config: shape of the models.
+        phoenix_config: shape of the ranker, and of the towers if `retrieval_config` is None.
         train_config: how to train.
         progress: called after each step, from the training threads but never from two at once;
             what it raises ends the fit.
         out_dir: directory of the bundle; must not exist yet, or be empty.
         log_offset: last event of the log that the columns hold; kept in the bundle.
+        retrieval_config: shape of the towers.
+        rival: directory of a bundle to measure on the same impressions, named by its id, or None.
 
     Returns:
         What was done and measured.
@@ -114,13 +126,14 @@ def fit(
     check_free(directory)
     examples = Examples.split(interactions, train_config.held_out_fraction)
     limit = train_config.max_evaluation_impressions
+    towers_config = retrieval_config or phoenix_config
 
     def make_ranker(report: ProgressCallback) -> tuple[TrainedRanker, RankerReport]:
         trained = train_ranker(posts, examples, phoenix_config, train_config, report)
         return trained, evaluate_ranker(trained, posts, examples, limit, report)
 
     def make_retrieval(report: ProgressCallback) -> tuple[TrainedRetrieval, RetrievalReport]:
-        trained = train_retrieval(posts, examples, phoenix_config, train_config, report)
+        trained = train_retrieval(posts, examples, towers_config, train_config, report)
         return trained, evaluate_retrieval(trained, posts, examples, limit, report)
 
     (ranker, ranker_report), (retrieval, retrieval_report) = side_by_side(
@@ -140,20 +153,28 @@ def fit(
     metrics = {name: report.to_json()[name] for name in parts}
     bundle_id = write_bundle(
         directory,
-        config=phoenix_config,
         train=train_config,
-        ranker=_tensors(ranker),
-        retrieval=_tensors(retrieval),
+        ranker=_parts(ranker, phoenix_config),
+        retrieval=_parts(retrieval, towers_config),
         metrics=metrics,
         log_offset=log_offset,
     )
-    return FitReport(bundle_id=bundle_id, seconds=time.perf_counter() - started, **parts)
+    before = None
+    if rival is not None:
+        before = rival_loss(rival, posts, examples, limit, progress)
+    return FitReport(
+        bundle_id=bundle_id,
+        seconds=time.perf_counter() - started,
+        rival_id=rival.name if rival is not None and before is not None else None,
+        rival_loss=before,
+        **parts,
+    )
 
 
-def _tensors(trained: TrainedRanker | TrainedRetrieval) -> Any:
-    """A trained model's tensors under the names that bundles use."""
+def _parts(trained: TrainedRanker | TrainedRetrieval, config: PhoenixConfig) -> ModelParts:
+    """A trained model and its tables, ready to be written."""
     tables = {name: table.rows for name, table in trained.tables.tables.items()}
-    return gather_tensors(trained.model, tables)
+    return model_parts(config, trained.model, tables)
 
 
 def _training_report(trained: TrainedRanker | TrainedRetrieval) -> TrainingReport:

@@ -1,24 +1,40 @@
 """Trains the ranker: every head at once, on what the viewer saw next."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from xfeed.actions import N_DISCRETE
+from xfeed.actions import ACTIONS, INDEX, N_DISCRETE
 from xfeed.phoenix.batch import PostColumns
 from xfeed.phoenix.batching import Batch, Batcher
 from xfeed.phoenix.config import PhoenixConfig, TrainConfig
 from xfeed.phoenix.examples import Examples
-from xfeed.phoenix.optimize import Optimizer, Progress, ProgressCallback, initialise
+from xfeed.phoenix.input_config import DwellHead
+from xfeed.phoenix.inputs import CandidateInputs
+from xfeed.phoenix.losses import (
+    NEGATIVE_FEEDBACK,
+    DwellLoss,
+    activation_penalty,
+    discrete_loss,
+    dwell_loss,
+    feedback_mask,
+    log_q_weights,
+)
+from xfeed.phoenix.optimize import Optimizer, Progress, ProgressCallback, initialise, row_rule
 from xfeed.phoenix.ranker import Ranker, Scores
 from xfeed.phoenix.tables import TrainingTables
 
 DWELL_HEAD = 0
 """Place of the dwell seconds among the continuous heads."""
+
+REJECTIONS: Final = tuple(
+    row for row, action in enumerate(ACTIONS) if action.published_number in NEGATIVE_FEEDBACK
+)
+"""Heads that sampled negatives do not train."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +66,98 @@ def base_rates(examples: Examples) -> Tensor:
     return torch.from_numpy(((counts + 0.5) / (len(bits) + 1)).astype(np.float32))
 
 
-def ranker_loss(scores: Scores, batch: Batch, config: PhoenixConfig, dwell_weight: float) -> Tensor:
-    """Binary cross-entropy summed over heads, plus the error of the clipped dwell seconds.
+def dwell_rules(config: PhoenixConfig, weight: float) -> list[tuple[DwellHead, DwellLoss]]:
+    """Heads of the dwell seconds and how each is learned.
 
-    Both are averaged over the valid candidates (published form).
+    Without rules the only head is a share of the scale. With rules, bounded shares are learned by
+    their absolute error and unbounded seconds by Tweedie deviance (published choice).
     """
-    valid = batch.candidate_valid.to(scores.logits.dtype)
-    n_valid = valid.sum().clamp_min(1)
-    entropy = functional.binary_cross_entropy_with_logits(
-        scores.logits, batch.labels, reduction="none"
-    ).sum(-1)
-    target = batch.dwell_secs.clamp(0, config.dwell_scale_secs) / config.dwell_scale_secs
-    error = (scores.continuous[..., DWELL_HEAD] - target).abs()
-    return ((entropy + dwell_weight * error) * valid).sum() / n_valid
+    if not config.n_continuous:
+        return []
+    if not config.dwell_heads:
+        only = DwellHead(DWELL_HEAD, "sigmoid", config.dwell_scale_secs)
+        return [(only, DwellLoss("mae", weight))]
+    return [
+        (head, DwellLoss("mae" if head.activation == "sigmoid" else "tweedie", weight))
+        for head in config.dwell_heads
+    ]
+
+
+def ranker_loss(
+    scores: Scores,
+    batch: Batch,
+    config: PhoenixConfig,
+    train: TrainConfig,
+    negative: Tensor | None = None,
+) -> Tensor:
+    """Everything that the ranker learns from, as one number (published form).
+
+    Binary cross-entropy summed over heads, the error of the dwell seconds and, if asked for, the
+    mean square of the last layer. Sampled negatives weigh the less the more often their post was
+    drawn, and teach neither seconds nor what viewers reject.
+
+    Args:
+        scores: of the batch's candidates.
+        batch: with negatives appended if there are some.
+        config: which heads there are.
+        train: weights of the parts.
+        negative: (B, C) sampled negatives, or None for none.
+    """
+    valid = batch.candidate_valid
+    loss_mask = weights = None
+    if negative is not None:
+        loss_mask = feedback_mask(negative, REJECTIONS, scores.logits.shape[-1])
+        posts = batch.candidates.post + 1  # places; the count is exact with a bin each
+        weights = log_q_weights(posts, negative & valid, int(posts.max()) + 1)
+    total = discrete_loss(scores.logits, batch.labels, valid, loss_mask=loss_mask, weights=weights)
+    for head, loss in dwell_rules(config, train.dwell_weight):
+        total = total + loss.weight * dwell_loss(
+            scores.continuous[..., head.head],
+            batch.dwell_secs,
+            valid,
+            loss,
+            head,
+            negative=negative,
+            surface=batch.candidates.surface,
+            weights=weights,
+        )
+    if train.activation_weight:
+        total = total + train.activation_weight * activation_penalty(scores.hidden, valid)
+    return total
+
+
+def with_negatives(batch: Batch, rng: np.random.Generator) -> tuple[Batch, Tensor]:
+    """Gives each viewer the candidates of another viewer of the batch, as passed by.
+
+    Features are copied; of the labels only `not_dwelled` is set, and no seconds.
+
+    Returns:
+        The batch with 2 C candidates, and which of them (B, 2 C) are sampled. Where the batch
+        has no other viewer, they are not valid.
+    """
+    B, C = batch.candidate_valid.shape
+    other = rng.integers(0, B, size=(8, B))
+    differs = batch.viewer_key[other] != batch.viewer_key
+    found = torch.from_numpy(differs.any(0))
+    donor = torch.from_numpy(other[differs.argmax(0), np.arange(B)])
+    columns = {}
+    for field in fields(batch.candidates):
+        column = getattr(batch.candidates, field.name)
+        columns[field.name] = None if column is None else torch.cat((column, column[donor]), 1)
+    labels = torch.zeros_like(batch.labels)
+    labels[..., INDEX["not_dwelled"]] = 1
+    negative = torch.zeros(B, 2 * C, dtype=torch.bool)
+    negative[:, C:] = True
+    wider = replace(
+        batch,
+        candidates=CandidateInputs(**columns),
+        candidate_valid=torch.cat(
+            (batch.candidate_valid, batch.candidate_valid[donor] & found[:, None]), 1
+        ),
+        labels=torch.cat((batch.labels, labels), 1),
+        dwell_secs=torch.cat((batch.dwell_secs, torch.zeros_like(batch.dwell_secs)), 1),
+    )
+    return wider, negative
 
 
 def train_ranker(
@@ -91,7 +186,8 @@ def train_ranker(
     if config.head_bias:
         with torch.no_grad():
             model.action_bias.copy_(rates.logit())
-    tables = TrainingTables(config, posts, train.table_init_std, generator)
+    rule = row_rule(train)
+    tables = TrainingTables(config, posts, train.table_init_std, generator, rule)
     batcher = Batcher(config, posts, examples, tables)
     epochs = [
         examples.training_samples(train.candidates_per_sample, rng)
@@ -105,8 +201,11 @@ def train_ranker(
             batch = batcher.batch(
                 samples.take(rows), training=True, dropout=train.id_dropout, generator=generator
             )
+            negative = None
+            if train.sampled_negatives:
+                batch, negative = with_negatives(batch, rng)
             scores = model(batch.posts, batch.history, batch.candidates)
-            loss = ranker_loss(scores, batch, config, train.dwell_weight)
+            loss = ranker_loss(scores, batch, config, train, negative)
             optimizer.step(loss)
             losses.append(float(loss.detach()))
             progress(Progress("ranker", optimizer.n_done, n_steps, losses[-1]))

@@ -8,7 +8,7 @@ be found by its author, topics and language.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -22,7 +22,8 @@ from xfeed.phoenix.batch import PostColumns
 from xfeed.phoenix.batching import Batch, Batcher
 from xfeed.phoenix.config import PhoenixConfig, TrainConfig
 from xfeed.phoenix.examples import Examples, Samples
-from xfeed.phoenix.optimize import Optimizer, Progress, ProgressCallback, initialise
+from xfeed.phoenix.inputs import HistoryInputs
+from xfeed.phoenix.optimize import Optimizer, Progress, ProgressCallback, initialise, row_rule
 from xfeed.phoenix.retrieval import Retrieval
 from xfeed.phoenix.tables import TrainingTables
 
@@ -48,6 +49,9 @@ POSITIVE_MASK: Final = np.uint64(sum(1 << INDEX[name] for name in POSITIVE_ACTIO
 
 NEVER: Final = -1e12
 """Score of a negative that must not count."""
+
+LEAST_TEMPERATURE: Final = 0.01
+"""A learned temperature stays above this, or one step could make every score infinite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,7 @@ def train_retrieval(
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     model = Retrieval(config)
     initialise(model, generator)
-    tables = TrainingTables(config, posts, train.table_init_std, generator)
+    tables = TrainingTables(config, posts, train.table_init_std, generator, row_rule(train))
     batcher = Batcher(config, posts, examples, tables)
     marked = examples.training[positives(examples, examples.training)]
     rates = DrawRates(examples, examples.interactions.post_row[marked], len(posts), train)
@@ -163,7 +167,10 @@ def train_retrieval(
                 generator=generator,
                 extra=rng.choice(rates.shown, size=train.retrieval_negatives),
             )
-            loss = retrieval_loss(model, batch, rates, train.retrieval_temperature)
+            if train.cold_start_dropout:
+                cold = torch.rand(len(rows), generator=generator) < train.cold_start_dropout
+                batch = replace(batch, history=without_history(batch.history, cold))
+            loss = retrieval_loss(model, batch, rates, train)
             optimizer.step(loss)
             losses.append(float(loss.detach()))
             progress(Progress("retrieval", optimizer.n_done, n_steps, losses[-1]))
@@ -173,10 +180,25 @@ def train_retrieval(
     )
 
 
-def retrieval_loss(model: Retrieval, batch: Batch, rates: DrawRates, temperature: float) -> Tensor:
+def without_history(history: HistoryInputs, cold: Tensor) -> HistoryInputs:
+    """Blanks the row and the history of some viewers (B,); their tokens stay valid."""
+    return replace(
+        history,
+        user_rows=history.user_rows.masked_fill(cold[:, None], 0),
+        valid=history.valid & ~cold[:, None],
+    )
+
+
+def retrieval_loss(model: Retrieval, batch: Batch, rates: DrawRates, train: TrainConfig) -> Tensor:
     """Loss of one step: every positive against the other viewers' ones and the extra posts.
 
     What a viewer liked elsewhere in the batch is no negative for that viewer.
+
+    Args:
+        model: the towers; its learned temperature is used if it has one.
+        batch: with extra posts.
+        rates: how often each post is drawn.
+        train: temperature and scale of the correction.
     """
     liked = (batch.labels[..., POSITIVE_HEADS].any(-1)) & batch.candidate_valid  # (B, C)
     sample, slot = liked.nonzero(as_tuple=True)  # (P,), (P,)
@@ -191,5 +213,9 @@ def retrieval_loss(model: Retrieval, batch: Batch, rates: DrawRates, temperature
     excluded[torch.arange(len(sample)), target] = False
     viewers, _ = model.user_vectors(batch.posts, batch.history)  # (B, D)
     vectors = model.post_vectors(batch.posts.take(pool))  # (U, D)
+    temperature: Tensor | float = train.retrieval_temperature
+    if model.config.learned_temperature:
+        temperature = model.temperature.clamp_min(LEAST_TEMPERATURE)
     scores = (viewers @ vectors.T)[sample] / temperature
-    return softmax_loss(scores, rates.log_draws[batch.post_row[pool]], target, excluded)
+    log_draws = train.log_q_scale * rates.log_draws[batch.post_row[pool]]
+    return softmax_loss(scores, log_draws, target, excluded)

@@ -8,6 +8,7 @@ mod embed;
 mod error;
 mod event;
 mod filter;
+mod phoenix;
 mod query;
 mod rate_limit;
 mod score;
@@ -15,6 +16,7 @@ mod snapshot;
 mod store;
 mod store_in;
 mod store_out;
+mod vectors;
 mod world;
 
 use pyo3::prelude::*;
@@ -26,7 +28,9 @@ mod _core {
     #[pymodule_export]
     use crate::candidates::CandidateBatch;
     #[pymodule_export]
-    use crate::embed::{HashFamily, gather_hashed, gather_rows};
+    use crate::embed::{
+        EmbeddingTable, HashFamily, RowAdagrad, gather_hashed, gather_rows, write_tables,
+    };
     #[pymodule_export]
     use crate::event::{
         EventBatch, decode_events, decode_protobuf, encode_protobuf, event_schema, id_of_text,
@@ -34,6 +38,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::filter::{FilterSettings, Verdicts, filters, reasons, run_filters};
+    #[pymodule_export]
+    use crate::phoenix::{Trunk, TrunkContext};
     #[pymodule_export]
     use crate::query::Query;
     #[pymodule_export]
@@ -44,6 +50,8 @@ mod _core {
     use crate::snapshot::{SnapshotFile, snapshot_header, verify_snapshot};
     #[pymodule_export]
     use crate::store::PostStore;
+    #[pymodule_export]
+    use crate::vectors::VectorIndex;
     #[pymodule_export]
     use crate::world::World;
 

@@ -200,6 +200,20 @@ impl World {
         self.read(py, world::World::generation)
     }
 
+    /// The generation now, and the posts (uint64, by id) that appeared, disappeared or were edited
+    /// after `generation`; None when that is so long ago that they are no longer known.
+    fn changed_since<'py>(
+        &self,
+        py: Python<'py>,
+        generation: u64,
+    ) -> (u64, Option<Bound<'py, PyArray1<u64>>>) {
+        let (now, changed) = self.read(py, |world| {
+            (world.generation(), world.changed_since(generation))
+        });
+        let ids = |posts: Vec<Id>| posts.iter().map(|post| post.0).collect::<Vec<u64>>();
+        (now, changed.map(|posts| ids(posts).to_pyarray(py)))
+    }
+
     /// How much there is of everything.
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let counts = self.read(py, world::World::counts);
@@ -367,6 +381,16 @@ impl World {
     /// Every live post as columns, by id.
     fn live_posts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         post_dict(py, &self.read(py, world::World::live_posts))
+    }
+
+    /// Those of the given posts (uint64) that are live and neither replies nor reposts, as columns.
+    fn live_originals<'py>(
+        &self,
+        py: Python<'py>,
+        posts: PyReadonlyArray1<'_, u64>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let ids: Vec<Id> = slice1(&posts, "posts")?.iter().map(|id| Id(*id)).collect();
+        post_dict(py, &self.read(py, |world| world.live_originals(&ids)))
     }
 
     /// The given posts (uint64) as columns, in the given order.

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
 from xfeed import _core
 from xfeed.columns import post_columns, viewer_history
+from xfeed.phoenix.index import VectorIndex
 
 if TYPE_CHECKING:
+    from typing import Any
+
     import numpy.typing as npt
 
-    from xfeed._core import Query
+    from xfeed._core import Query, World
     from xfeed.mixer.stages import Model, Parts
 
-
-class _Index(NamedTuple):
-    """Vectors of all live originals at one generation of the world."""
-
-    generation: int
-    post_id: npt.NDArray[np.uint64]
-    author_id: npt.NDArray[np.uint64]
-    created_ms: npt.NDArray[np.int64]
-    vectors: npt.NDArray[np.float32]
+NEVER: Final = 2**64 - 1
+"""A generation that no world reaches."""
 
 
 class Retrieval:
     """Searches all live originals exactly: the largest dot products with the viewer's vector.
 
-    The vectors are kept between requests and made anew when posts come, go or change, so a new post
-    is found by the next request and a deleted one is not.
+    Before each search the index takes in which posts came, went or were edited since the last one,
+    and only those get a vector: a new post is found by the next request. What was found is looked
+    up in the world once more, so a post that went meanwhile is not in the answer, whatever the
+    index knows.
     """
 
     name: ClassVar[str] = "retrieval"
@@ -41,51 +39,108 @@ class Retrieval:
         self._model = parts.model
         self._max_results = parts.config.retrieval.max_results
         self._max_age_ms = parts.config.filters.age.max_age_secs * 1_000
-        self._lock = threading.Lock()
-        self._index: _Index | None = None
+        self._posts = None if parts.model is None else PostIndex(parts.world, parts.model)
 
     def find(self, query: Query) -> npt.NDArray[np.uint64]:
         """Posts within the age limit by authors who are not followed, best first."""
-        if self._model is None:
+        if self._model is None or self._posts is None:
             return np.zeros(0, dtype=np.uint64)
-        index = self._refreshed(self._model)
+        index = self._posts.refreshed()
         history, posts = viewer_history(self._world, query.viewer, query.now_ms)
         viewer = _core.model_key(query.viewer)
         user = self._model.user_vector(viewer, history, posts, query.now_ms)
-        eligible = (
-            ~np.isin(index.author_id, query.following)
-            & (index.author_id != np.uint64(query.viewer))
-            & (index.created_ms >= query.now_ms - self._max_age_ms)
-            & (index.created_ms <= query.now_ms)
-        )
-        rows = np.flatnonzero(eligible)
-        scores = index.vectors[rows] @ user
-        rows, scores = rows[np.isfinite(scores)], scores[np.isfinite(scores)]
-        if len(rows) > self._max_results:
-            # Everything that ties with the last place stays in until the ids decide.
-            last_place = np.partition(scores, -self._max_results)[-self._max_results]
-            near = scores >= last_place
-            rows, scores = rows[near], scores[near]
-        ids = index.post_id[rows]
-        best: npt.NDArray[np.uint64] = ids[np.lexsort((~ids, -scores))[: self._max_results]]
-        return best
-
-    def _refreshed(self, model: Model) -> _Index:
-        with self._lock:
-            generation = self._world.generation
-            known = self._index
-            if known is not None and known.generation == generation:
-                return known
-            columns = self._world.live_posts()
-            original = columns["is_original"]
-            columns = {name: np.ascontiguousarray(c[original]) for name, c in columns.items()}
-            # Edits may change topics, so vectors are computed anew: exact, and one matrix product.
-            vectors = model.post_vectors(post_columns(columns))
-            self._index = _Index(
-                generation,
-                columns["post_id"],
-                columns["author_id"],
-                columns["created_ms"],
-                vectors,
+        if not np.isfinite(user).all():
+            return np.zeros(0, dtype=np.uint64)
+        while True:
+            hits = index.search(
+                user[None],
+                self._max_results,
+                since_ms=query.now_ms - self._max_age_ms,
+                until_ms=query.now_ms,
+                exclude_authors=[np.append(query.following, np.uint64(query.viewer))],
             )
+            found: npt.NDArray[np.uint64] = hits.ids[0, : hits.counts[0]]
+            if not self._posts.forget_dead(found):
+                return found
+
+
+class PostIndex:
+    """The vectors of all live originals, in step with the world.
+
+    Args:
+        world: the state.
+        model: what gives posts their vectors.
+    """
+
+    def __init__(self, world: World, model: Model) -> None:
+        self._world = world
+        self._model = model
+        self._lock = threading.Lock()
+        self._index: VectorIndex | None = None
+        self._bundle_id = model.bundle_id
+        self._generation = NEVER
+        self._not_finite: set[int] = set()
+
+    @property
+    def n_not_finite(self) -> int:
+        """Live originals that cannot be found, because their vectors are not finite."""
+        return len(self._not_finite)
+
+    def refreshed(self) -> VectorIndex:
+        """The index after every change that the world knows now."""
+        with self._lock:
+            if self._bundle_id != self._model.bundle_id:
+                self._bundle_id, self._index = self._model.bundle_id, None
+            since = NEVER if self._index is None else self._generation
+            generation, changed = self._world.changed_since(since)
+            if self._index is None or changed is None:
+                self._index, self._not_finite = None, set()
+                self._index = self._embedded(self._live_originals())
+            elif len(changed):
+                columns = self._world.live_originals(changed)
+                self._remove(self._index, np.setdiff1d(changed, columns["post_id"]))
+                self._embed(self._index, columns)
+            self._generation = generation
             return self._index
+
+    def forget_dead(self, posts: npt.NDArray[np.uint64]) -> bool:
+        """Removes those of the posts that are no longer live; says whether there were any."""
+        if len(self._world.live_originals(posts)["post_id"]) == len(posts):
+            return False
+        with self._lock:
+            # Under the lock, because one that comes back meanwhile is added under it.
+            live = self._world.live_originals(posts)["post_id"]
+            if self._index is not None:
+                self._remove(self._index, np.setdiff1d(posts, live))
+        return True
+
+    def _live_originals(self) -> dict[str, npt.NDArray[Any]]:
+        columns = self._world.live_posts()
+        original = columns["is_original"]
+        return {name: np.ascontiguousarray(column[original]) for name, column in columns.items()}
+
+    def _embedded(self, columns: dict[str, npt.NDArray[Any]]) -> VectorIndex:
+        """A new index."""
+        width = self._model.post_vectors(post_columns({n: c[:0] for n, c in columns.items()}))
+        index = VectorIndex(width.shape[1])
+        self._embed(index, columns)
+        return index
+
+    def _embed(self, index: VectorIndex, columns: dict[str, npt.NDArray[Any]]) -> None:
+        """Gives posts their vectors, and removes those whose vectors are not finite."""
+        posts: npt.NDArray[np.uint64] = columns["post_id"]
+        vectors = self._model.post_vectors(post_columns(columns))
+        finite = np.isfinite(vectors).all(axis=1)
+        self._remove(index, posts[~finite])
+        self._not_finite.update(posts[~finite].tolist())
+        self._not_finite.difference_update(posts[finite].tolist())
+        index.insert(
+            posts[finite],
+            vectors[finite],
+            columns["created_ms"][finite],
+            columns["author_id"][finite],
+        )
+
+    def _remove(self, index: VectorIndex, posts: npt.NDArray[np.uint64]) -> None:
+        index.delete(posts)
+        self._not_finite.difference_update(posts.tolist())

@@ -2,133 +2,215 @@
 
 use rayon::prelude::*;
 
-use crate::embed::hash::HashFamily;
+use super::cells::{Bfloat16, Cell, Dtype, Float16, Float32, Int8};
+use super::hash::{HashFamily, TableHash};
+use super::map::prefetch;
+use super::table::{EmbeddingTable, check_out};
 use crate::error::{Error, Result};
+use crate::simd::simd_fn;
 
-/// Below this many copied floats one thread is faster than waking others.
+/// Below this many floats one thread is faster than waking others.
 const PARALLEL_FROM_FLOATS: usize = 1 << 18;
 
-fn check_table(table: &[f32], width: usize) -> Result<u32> {
-    if width == 0 || table.is_empty() || !table.len().is_multiple_of(width) {
-        return Err(Error::shape(
-            format!(
-                "a table of {} floats does not divide into rows of {width}",
-                table.len()
-            ),
-            "pass the table as a C-contiguous array of shape (rows, width)",
-        ));
-    }
-    u32::try_from(table.len() / width).map_err(|_| {
-        Error::shape(
-            format!("a table of {} rows is too long", table.len() / width),
-            "split the table; at most 2^32 - 1 rows",
-        )
-    })
+/// How many bytes of rows the processor is asked for ahead of the copy: enough to keep as many reads
+/// under way as it can have, whatever the width.
+const AHEAD_BYTES: usize = 1 << 13;
+
+/// Most rows under way.
+const MAX_AHEAD: usize = 128;
+
+/// Cells of a table, as the loops see them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) dtype: Dtype,
+    pub(super) width: usize,
+    pub(super) cells: &'a [u8],
+    pub(super) scales: Option<&'a [[u8; 4]]>,
 }
 
-fn check_out(out: &[f32], expected: usize) -> Result<()> {
-    if out.len() == expected {
-        return Ok(());
+impl Rows<'_> {
+    #[inline(always)]
+    fn row(&self, row: u32) -> &[u8] {
+        let len = self.width * self.dtype.size();
+        let start = row as usize * len;
+        &self.cells[start..start + len]
     }
-    Err(Error::shape(
-        format!(
-            "the output buffer holds {} floats, {expected} are needed",
-            out.len()
-        ),
-        "allocate `out` with shape (n, functions * width)",
-    ))
-}
 
-/// Writes `table[rows[i]]` to `out[i]`; `out` has `rows.len() * width` floats.
-///
-/// # Errors
-/// When a length does not fit or a row is outside the table.
-pub fn gather_rows(table: &[f32], width: usize, rows: &[u32], out: &mut [f32]) -> Result<()> {
-    let n_rows = check_table(table, width)?;
-    check_out(out, rows.len() * width)?;
-    if let Some(&row) = rows.iter().find(|&&row| row >= n_rows) {
-        return Err(Error::shape(
-            format!("row `{row}` is outside a table of {n_rows} rows"),
-            "hash with the size of this very table",
-        ));
-    }
-    let copy = |(row, target): (&u32, &mut [f32])| {
-        let start = *row as usize * width;
-        target.copy_from_slice(&table[start..start + width]);
-    };
-    if out.len() >= PARALLEL_FROM_FLOATS {
-        rows.par_iter()
-            .zip(out.par_chunks_exact_mut(width))
-            .for_each(copy);
-    } else {
-        rows.iter().zip(out.chunks_exact_mut(width)).for_each(copy);
-    }
-    Ok(())
-}
-
-/// Hashes `ids` and writes the rows of all functions side by side: `out` has the shape
-/// `(ids.len(), family.len() * width)`, function-major within a row. Id 0 gives row 0.
-///
-/// # Errors
-/// When a length does not fit.
-pub fn gather_hashed(
-    table: &[f32],
-    width: usize,
-    family: &HashFamily,
-    ids: &[u64],
-    out: &mut [f32],
-) -> Result<()> {
-    let n_rows = check_table(table, width)?;
-    let stride = family.len() * width;
-    check_out(out, ids.len() * stride)?;
-    let copy = |(id, target): (&u64, &mut [f32])| {
-        for (function, part) in target.chunks_exact_mut(width).enumerate() {
-            let start = family.row(*id, function, n_rows) as usize * width;
-            part.copy_from_slice(&table[start..start + width]);
+    #[inline(always)]
+    fn scale(&self, row: u32) -> f32 {
+        match self.scales {
+            Some(scales) => f32::from_le_bytes(scales[row as usize]),
+            None => 1.0,
         }
-    };
-    if out.len() >= PARALLEL_FROM_FLOATS {
-        ids.par_iter()
-            .zip(out.par_chunks_exact_mut(stride))
-            .for_each(copy);
-    } else {
-        ids.iter().zip(out.chunks_exact_mut(stride)).for_each(copy);
     }
-    Ok(())
+
+    #[inline(always)]
+    fn prefetch(&self, row: u32) {
+        prefetch(self.row(row));
+        if let Some(scales) = self.scales {
+            prefetch(&scales[row as usize]);
+        }
+    }
+
+    /// Rows under way while one is copied.
+    #[inline(always)]
+    fn ahead(&self) -> usize {
+        (AHEAD_BYTES / (self.width * self.dtype.size())).clamp(1, MAX_AHEAD)
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Which rows are copied. All must be in the table.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted<'a> {
+    Rows(&'a [u32]),
+    Ids(TableHash<'a>, &'a [u64]),
+}
 
-    #[test]
-    fn rows_are_copied_in_order() {
-        let table = [0.0, 0.0, 1.0, 1.5, 2.0, 2.5];
-        let mut out = [9.0; 6];
-        gather_rows(&table, 2, &[2, 0, 1], &mut out).unwrap();
-        assert_eq!(out, [2.0, 2.5, 0.0, 0.0, 1.0, 1.5]);
+simd_fn! {
+    /// Writes rows to `out`, of which each part of `width` floats is the sum of `terms` rows.
+    pub(super) fn copy_rows(table: &Rows<'_>, wanted: Wanted<'_>, terms: usize, out: &mut [f32]) {
+        match table.dtype {
+            Dtype::Float32 => copy_wanted::<Float32>(table, wanted, terms, out),
+            Dtype::Float16 => copy_wanted::<Float16>(table, wanted, terms, out),
+            Dtype::Bfloat16 => copy_wanted::<Bfloat16>(table, wanted, terms, out),
+            Dtype::Int8 => copy_wanted::<Int8>(table, wanted, terms, out),
+        }
     }
+}
 
-    #[test]
-    fn a_row_outside_the_table_is_an_error_not_a_panic() {
-        let error = gather_rows(&[0.0; 4], 2, &[2], &mut [0.0; 2]).unwrap_err();
-        assert!(error.message.contains("`2`"), "{error}");
+#[inline(always)]
+fn copy_wanted<C: Cell>(table: &Rows<'_>, wanted: Wanted<'_>, terms: usize, out: &mut [f32]) {
+    match wanted {
+        Wanted::Rows(rows) => copy_cells::<C>(table, rows.iter().copied(), terms, out),
+        Wanted::Ids(hash, ids) => copy_cells::<C>(table, hash.rows(ids), terms, out),
     }
+}
 
-    #[test]
-    fn parallel_and_serial_agree_with_the_formula() {
-        let width = 4;
-        let table: Vec<f32> = (0..400_u16).map(f32::from).collect();
-        let family = HashFamily::new(vec![3, 5], vec![1, 2], 1_000_003).unwrap();
-        let ids: Vec<u64> = (0..50_000).collect();
-        let mut out = vec![0.0; ids.len() * 2 * width];
-        gather_hashed(&table, width, &family, &ids, &mut out).unwrap();
-        for (i, &id) in ids.iter().enumerate() {
-            for function in 0..2 {
-                let row = family.row(id, function, 100) as usize;
-                let got = &out[(i * 2 + function) * width..][..width];
-                assert_eq!(got, &table[row * width..(row + 1) * width]);
+/// Hashing happens while the processor waits for rows that were asked for before.
+#[inline(always)]
+fn copy_cells<C: Cell>(
+    table: &Rows<'_>,
+    mut rows: impl Iterator<Item = u32>,
+    terms: usize,
+    out: &mut [f32],
+) {
+    let mut under_way = [0_u32; MAX_AHEAD];
+    let under_way = &mut under_way[..table.ahead()];
+    for slot in under_way.iter_mut() {
+        let Some(row) = rows.next() else { break };
+        table.prefetch(row);
+        *slot = row;
+    }
+    let mut place = 0;
+    for target in out.chunks_exact_mut(table.width) {
+        for term in 0..terms {
+            let row = under_way[place];
+            if let Some(next) = rows.next() {
+                table.prefetch(next);
+                under_way[place] = next;
+            }
+            place = if place + 1 == under_way.len() {
+                0
+            } else {
+                place + 1
+            };
+            let (cells, scale) = (C::cells(table.row(row)), table.scale(row));
+            if term == 0 {
+                each::<C>(cells, target, |_, raw| C::value(raw, scale));
+            } else {
+                each::<C>(cells, target, |sum, raw| sum + C::value(raw, scale));
             }
         }
+    }
+}
+
+/// Replaces every number, sixteen at a time: a length that the compiler knows, in registers.
+#[inline(always)]
+fn each<C: Cell>(cells: &[C::Raw], target: &mut [f32], new: impl Fn(f32, C::Raw) -> f32) {
+    const LANES: usize = 16;
+    let (lines, rest) = cells.as_chunks::<LANES>();
+    let (targets, rest_target) = target.as_chunks_mut::<LANES>();
+    for (line, target) in lines.iter().zip(targets) {
+        let (raw, old) = (*line, *target);
+        *target = std::array::from_fn(|i| new(old[i], raw[i]));
+    }
+    for (raw, slot) in rest.iter().zip(rest_target) {
+        *slot = new(*slot, *raw);
+    }
+}
+
+/// Splits `keys` and `out` (`stride` floats per key) among threads, where that wins.
+///
+/// `threads`: in how many parts at most; 0 for as many as the pool of the process has.
+fn in_parts<K: Sync>(
+    keys: &[K],
+    stride: usize,
+    threads: usize,
+    out: &mut [f32],
+    work: impl Fn(&[K], &mut [f32]) + Sync,
+) {
+    let threads = match threads {
+        0 => rayon::current_num_threads(),
+        n => n,
+    };
+    if threads < 2 || out.len() < PARALLEL_FROM_FLOATS {
+        return work(keys, out);
+    }
+    let part = keys.len().div_ceil(threads);
+    keys.par_chunks(part)
+        .zip(out.par_chunks_mut(part * stride))
+        .for_each(|(keys, out)| work(keys, out));
+}
+
+impl EmbeddingTable {
+    /// Writes the row `rows[i]` to the floats `i * width..` of `out`.
+    ///
+    /// `threads`: most threads to use; 0 for as many as the pool of the process has.
+    ///
+    /// # Errors
+    /// When a length does not fit or a row is outside the table; `out` is untouched then.
+    pub fn gather(&self, rows: &[u32], threads: usize, out: &mut [f32]) -> Result<()> {
+        check_out(out, rows.len(), self.width)?;
+        self.check_rows(rows)?;
+        let table = self.rows();
+        in_parts(rows, self.width, threads, out, |rows, out| {
+            copy_rows(&table, Wanted::Rows(rows), 1, out);
+        });
+        Ok(())
+    }
+
+    /// Hashes `ids` and writes their rows: side by side in the order of the functions, shape
+    /// `(n, functions * width)`, or with `sum` added up, shape `(n, width)`. Id 0 gives row 0.
+    ///
+    /// # Errors
+    /// When a length does not fit.
+    pub fn gather_hashed(
+        &self,
+        family: &HashFamily,
+        ids: &[u64],
+        sum: bool,
+        threads: usize,
+        out: &mut [f32],
+    ) -> Result<()> {
+        let terms = if sum { family.len() } else { 1 };
+        let stride = self.width * family.len() / terms;
+        check_out(out, ids.len(), stride)?;
+        let table = self.rows();
+        let hasher = family.for_table(self.n_rows);
+        in_parts(ids, stride, threads, out, |ids, out| {
+            copy_rows(&table, Wanted::Ids(hasher, ids), terms, out);
+        });
+        Ok(())
+    }
+
+    pub(super) fn check_rows(&self, rows: &[u32]) -> Result<()> {
+        let largest = rows.iter().copied().max().unwrap_or(0);
+        if largest < self.n_rows {
+            return Ok(());
+        }
+        Err(Error::shape(
+            format!("row `{largest}` is outside a table of {} rows", self.n_rows),
+            "hash with the size of this very table",
+        ))
     }
 }

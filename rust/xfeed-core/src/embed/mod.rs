@@ -1,11 +1,23 @@
 //! Hash embeddings: ids of unbounded vocabularies become rows of tables of bounded size.
 //!
 //! Each entity has a small family of hash functions; an id is represented by one row per function,
-//! concatenated. A new post has a vector at once, without training and without a vocabulary; the
-//! price is that unrelated ids may share a row, but hardly ever all of them.
+//! side by side or added up. A new post has a vector at once, without training and without a
+//! vocabulary; the price is that unrelated ids may share a row, but hardly ever all of them.
 
+mod adagrad;
+mod cells;
+mod file;
 mod gather;
 mod hash;
+mod map;
+mod plain;
+mod safetensors;
+mod table;
 
-pub use gather::{gather_hashed, gather_rows};
-pub use hash::HashFamily;
+pub use adagrad::{Decay, RowAdagrad};
+pub use cells::Dtype;
+pub use file::write_tables;
+pub use hash::{HashFamily, HashedRows, TableHash};
+pub use plain::{gather_hashed, gather_rows};
+pub use safetensors::{TensorInfo, read_header};
+pub use table::EmbeddingTable;

@@ -1,1 +1,30 @@
 //! The transformer of the models on a plain processor: context once, candidates one by one.
+//!
+//! Reading order: `lanes` (sixteen numbers at once), `functions` (exponential and tangent), `gemm`
+//! (products), `rows` (norms and rotations), `attention`, `layer`, `context`, `trunk`.
+
+mod aligned;
+mod attention;
+#[cfg(test)]
+mod checks;
+mod context;
+mod functions;
+mod gemm;
+mod half;
+mod int8;
+mod lanes;
+mod layer;
+mod matrix;
+mod rows;
+mod scratch;
+mod trunk;
+mod weights;
+mod workers;
+
+pub use attention::Cap;
+pub use context::Context;
+pub use matrix::Numbers;
+pub use rows::Rotations;
+pub use trunk::{Shape, Tokens, Trunk};
+pub use weights::LayerWeights;
+pub use workers::MAX_THREADS;

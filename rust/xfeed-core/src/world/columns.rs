@@ -38,6 +38,10 @@ pub struct InteractionColumns {
     pub is_impression: Vec<bool>,
 }
 
+fn is_original(kind: PostKind) -> bool {
+    matches!(kind, PostKind::Original | PostKind::Quote)
+}
+
 /// Hash of a word such as a topic or a language; never 0.
 fn word_key(word: &str) -> u64 {
     Id::from_text(&word.to_lowercase()).map_or(0, Id::model_key)
@@ -57,9 +61,8 @@ impl PostColumns {
         self.author_key.push(author.map_or(0, Id::model_key));
         self.created_ms
             .push(record.map_or(0, |record| record.created_ms));
-        let original = |kind| matches!(kind, PostKind::Original | PostKind::Quote);
         self.is_original
-            .push(record.is_some_and(|record| original(record.kind)));
+            .push(record.is_some_and(|record| is_original(record.kind)));
         self.media_kind
             .push(record.map_or(0, |record| record.media_kind));
         let duration = record.map_or(0, |record| record.media_duration_ms);
@@ -130,6 +133,18 @@ impl World {
         let mut columns = PostColumns::default();
         for record in self.posts.live() {
             columns.push(self, record.id, None);
+        }
+        columns
+    }
+
+    /// Those of the given posts that are live and neither replies nor reposts, in the given order.
+    pub fn live_originals(&self, ids: &[Id]) -> PostColumns {
+        let mut columns = PostColumns::default();
+        for id in ids {
+            let record = self.posts.get(*id);
+            if record.is_some_and(|record| is_original(record.kind)) {
+                columns.push(self, *id, None);
+            }
         }
         columns
     }

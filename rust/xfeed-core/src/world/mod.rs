@@ -5,6 +5,7 @@
 //! own time. [`World::digest`] proves it. Retention is driven by the time of the events, never by a
 //! clock, so a replay forgets what the first run forgot.
 
+mod changes;
 mod columns;
 mod contents;
 mod counters;
@@ -29,6 +30,7 @@ use crate::event::{Action, Body, EdgeKind, Event, Post, PostKind};
 use crate::ids::{Id, Names};
 use crate::query::Query;
 use crate::thunder::{Inserted, PostStore, ReadLimits, ReadRequest, Record, StoreSettings};
+use changes::Changes;
 use contents::{Change, Contents};
 use counters::Counters;
 use graph::Graph;
@@ -79,8 +81,7 @@ pub struct World {
     /// When the next trim is due, by the events' time.
     next_trim_ms: UnixMs,
     events: u64,
-    /// Changes whenever a post appears, disappears or is edited.
-    generation: u64,
+    changes: Changes,
 }
 
 impl World {
@@ -100,7 +101,7 @@ impl World {
             last_ms: 0,
             next_trim_ms: 0,
             events: 0,
-            generation: 0,
+            changes: Changes::default(),
         }
     }
 
@@ -127,11 +128,11 @@ impl World {
                     topics: topics.as_deref(),
                 };
                 self.contents.set(*post, at_ms, true, &change);
-                self.generation += 1;
+                self.changes.push(*post);
             }
             Body::Delete { post, undo } => {
                 self.posts.set_deleted(*post, at_ms, !undo);
-                self.generation += 1;
+                self.changes.push(*post);
             }
             Body::Edge { kind, from, to, on } => self.graph.set(*kind, *from, *to, at_ms, *on),
             Body::Word {
@@ -196,7 +197,7 @@ impl World {
             topics: Some(&post.topics),
         };
         self.contents.set(post.id, at_ms, false, &change);
-        self.generation += 1;
+        self.changes.push(post.id);
         for (related, action) in [
             (post.reply_to, idx::REPLY),
             (post.repost_of, idx::REPOST),
@@ -240,7 +241,7 @@ impl World {
         let gone = self.posts.trim(self.last_ms);
         for post in gone.keys() {
             self.counters.forget(*post);
-            self.generation += 1;
+            self.changes.push(*post);
         }
         self.histories.trim(&gone, oldest);
         let posts = &self.posts;
@@ -283,7 +284,13 @@ impl World {
 
     /// Changes whenever a post appears, disappears or is edited.
     pub fn generation(&self) -> u64 {
-        self.generation
+        self.changes.generation()
+    }
+
+    /// The posts that appeared, disappeared or were edited after `generation`, by id; None when it is
+    /// so long ago that they are no longer known.
+    pub fn changed_since(&self, generation: u64) -> Option<Vec<Id>> {
+        self.changes.since(generation)
     }
 
     /// The spelling of an id.

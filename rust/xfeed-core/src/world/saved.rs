@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::ids::{Id, Names};
 use crate::snapshot::{Decoder, Encoder, Header, Kind, Reader, Writer, check_equal};
 use crate::thunder::{PostStore, StoreSettings};
+use crate::world::changes::Changes;
 use crate::world::contents::Contents;
 use crate::world::counters::Counters;
 use crate::world::graph::Graph;
@@ -90,7 +91,7 @@ impl World {
             out.ms(self.last_ms)?;
             out.ms(self.next_trim_ms)?;
             out.u64(self.events)?;
-            out.u64(self.generation)
+            out.u64(self.generation())
         })?;
         section(&mut writer, "names", |out| {
             let names = self.names.all();
@@ -139,14 +140,14 @@ impl World {
             world.last_ms,
             world.next_trim_ms,
             world.events,
-            world.generation,
+            world.changes,
         ) = part(&mut reader, "clock", |input| {
             let times = (input.ms()?, input.ms()?);
             Ok((
                 times.0,
                 times.1,
                 input.tally(1 << 63)?,
-                input.tally(1 << 63)?,
+                Changes::after(input.tally(1 << 63)?),
             ))
         })?;
         world.names = part(&mut reader, "names", decode_names)?;

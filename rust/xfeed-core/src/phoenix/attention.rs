@@ -1,0 +1,273 @@
+//! Attention of a few rows to the keys and values of a context and, for candidates, to themselves.
+
+#![expect(
+    clippy::inline_always,
+    reason = "compiled into the copy for each level"
+)]
+
+use super::aligned::padded;
+use super::functions::{exp, tanh};
+use super::gemm::{Packed, ROWS, Rows, RowsMut, product};
+use super::lanes::{LANES, Lanes, Line, lanes_fn};
+
+/// Logit of a position that must not be seen. A row that may see nothing at all so becomes the mean
+/// of all positions, as in the published model.
+pub(super) const MASKED: f32 = -1e30;
+
+/// Soft bound of query-key products.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Cap {
+    /// No bound.
+    None,
+    /// `cap * tanh(x / cap)`.
+    Tanh(f32),
+    /// `x / (1 + |x| / cap)`.
+    SoftSign(f32),
+}
+
+/// Keys and values of one layer and one key/value head.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// Key size x positions.
+    pub(super) keys: Packed,
+    /// Positions x key size.
+    pub(super) values: Packed,
+}
+
+impl Memory {
+    /// Packs keys and values that lie in rows, one per position, `stride` apart.
+    pub(super) fn pack(
+        n_positions: usize,
+        key_size: usize,
+        keys: &[f32],
+        values: &[f32],
+        stride: usize,
+    ) -> Self {
+        let mut memory = Self {
+            keys: Packed::zeros(key_size, n_positions),
+            values: Packed::zeros(n_positions, key_size),
+        };
+        let mut line = [0.0; LANES];
+        for first in (0..n_positions).step_by(LANES) {
+            let n = LANES.min(n_positions - first);
+            for k in 0..key_size {
+                for (i, slot) in line[..n].iter_mut().enumerate() {
+                    *slot = keys[(first + i) * stride + k];
+                }
+                memory.keys.set_line(k, first / LANES, &line[..n]);
+            }
+        }
+        for position in 0..n_positions {
+            let row = &values[position * stride..][..key_size];
+            memory.values.set_row(position, row);
+        }
+        memory
+    }
+
+    /// Memory in bytes.
+    pub(super) fn n_bytes(&self) -> usize {
+        self.keys.n_bytes() + self.values.n_bytes()
+    }
+}
+
+/// Sizes and switches of attention.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heads {
+    /// Query heads.
+    pub(super) n_queries: usize,
+    /// Key/value heads.
+    pub(super) n_groups: usize,
+    /// Width of a head.
+    pub(super) key_size: usize,
+    /// Factor on query-key products.
+    pub(super) multiplier: f32,
+    /// Bound of them.
+    pub(super) cap: Cap,
+}
+
+impl Heads {
+    /// Width of a head with its padding.
+    pub(super) fn width(&self) -> usize {
+        padded(self.key_size)
+    }
+
+    /// Width of the queries of a row.
+    pub(super) fn queries_width(&self) -> usize {
+        self.n_queries * self.width()
+    }
+
+    /// Width of the keys, or of the values, of a row.
+    pub(super) fn groups_width(&self) -> usize {
+        self.n_groups * self.width()
+    }
+
+    /// Width of a row of queries, keys and values.
+    pub(super) fn row_width(&self) -> usize {
+        self.queries_width() + 2 * self.groups_width()
+    }
+}
+
+/// Highest logits by row; infinite where a position may be seen.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds<'a> {
+    /// Logits of the positions, padded; then, for candidates, a vector for the row itself.
+    pub(super) data: &'a [f32],
+    /// Numbers from one row to the next; 0 where all rows share one.
+    pub(super) stride: usize,
+}
+
+lanes_fn! {
+    /// Attends `n_rows` rows (queries, keys, values side by side) to the memories of a layer.
+    ///
+    /// With `to_itself` each row also sees its own key and value. `scores` has room for eight rows
+    /// of bounds. Writes rows of the width of the queries.
+    pub(super) fn attend_rows<L; R, V>(
+        heads: &Heads, qkv: &[f32], n_rows: usize, memories: &[Memory], to_itself: bool,
+        bounds: Bounds<'_>, scores: &mut [f32], out: &mut [f32],
+    ) {
+        match heads.cap {
+            Cap::None => {
+                let factor = L::splat(heads.multiplier);
+                let soft = |x: L| x.mul(factor);
+                attend::<L, R, V>(heads, soft, qkv, n_rows, memories, to_itself, bounds, scores, out);
+            }
+            Cap::Tanh(cap) => {
+                let (factor, cap) = (L::splat(heads.multiplier / cap), L::splat(cap));
+                let soft = |x: L| tanh(x.mul(factor)).mul(cap);
+                attend::<L, R, V>(heads, soft, qkv, n_rows, memories, to_itself, bounds, scores, out);
+            }
+            Cap::SoftSign(cap) => {
+                let (factor, inverse) = (L::splat(heads.multiplier), L::splat(1.0 / cap));
+                let soft = |x: L| {
+                    let x = x.mul(factor);
+                    x.div(x.abs().mul_add(inverse, L::splat(1.0)))
+                };
+                attend::<L, R, V>(heads, soft, qkv, n_rows, memories, to_itself, bounds, scores, out);
+            }
+        }
+    }
+}
+
+/// [`attend_rows`] with the soft bound chosen.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "inlined into its only caller")]
+fn attend<L: Lanes, const R: usize, const V: usize>(
+    heads: &Heads,
+    soft: impl Fn(L) -> L + Copy,
+    qkv: &[f32],
+    n_rows: usize,
+    memories: &[Memory],
+    to_itself: bool,
+    bounds: Bounds<'_>,
+    scores: &mut [f32],
+    out: &mut [f32],
+) {
+    let (width, stride, out_stride) = (heads.width(), heads.row_width(), heads.queries_width());
+    let per_group = heads.n_queries / heads.n_groups;
+    for head in 0..heads.n_queries {
+        let group = head / per_group;
+        let Memory { keys, values } = &memories[group];
+        let own_key = heads.queries_width() + group * width;
+        let own_value = own_key + heads.groups_width();
+        let score_stride = keys.width() + if to_itself { LANES } else { 0 };
+        for first in (0..n_rows).step_by(ROWS) {
+            let tile = &qkv[first * stride..];
+            let queries = Rows {
+                data: &tile[head * width..],
+                stride,
+            };
+            let mut logits = RowsMut {
+                data: &mut *scores,
+                stride: score_stride,
+            };
+            product::<L, R, V>(queries, ROWS, keys, &mut logits);
+            let mut sums = [0.0; ROWS];
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let row = &mut scores[r * score_stride..][..score_stride];
+                if to_itself {
+                    let own = &tile[r * stride..];
+                    row[keys.width()] =
+                        dot::<L>(&own[head * width..][..width], &own[own_key..][..width]);
+                    row[keys.width() + 1..].fill(0.0);
+                }
+                let bounds = &bounds.data[(first + r) * bounds.stride..][..score_stride];
+                *sum = softmax::<L>(row, bounds, soft);
+            }
+            let weights = Rows {
+                data: scores,
+                stride: score_stride,
+            };
+            let mut mixed = RowsMut {
+                data: &mut out[first * out_stride + head * width..],
+                stride: out_stride,
+            };
+            product::<L, R, V>(weights, ROWS, values, &mut mixed);
+            for (r, sum) in sums.iter().enumerate() {
+                let own = to_itself.then(|| {
+                    (
+                        scores[r * score_stride + keys.width()],
+                        &tile[r * stride + own_value..][..width],
+                    )
+                });
+                let mixed = &mut out[(first + r) * out_stride + head * width..][..width];
+                finish::<L>(mixed, own, 1.0 / sum);
+            }
+        }
+    }
+}
+
+/// Turns products into weights that have not been divided by their sum, and returns that.
+#[inline(always)]
+fn softmax<L: Lanes>(row: &mut [f32], bounds: &[f32], soft: impl Fn(L) -> L) -> f32 {
+    let row: &mut [Line] = row.as_chunks_mut::<LANES>().0;
+    let bounds: &[Line] = bounds.as_chunks::<LANES>().0;
+    let mut highest = L::splat(f32::NEG_INFINITY);
+    for (x, bound) in row.iter_mut().zip(bounds) {
+        let logit = L::load(bound).min(soft(L::load(x)));
+        logit.store(x);
+        highest = highest.max(logit);
+    }
+    let highest = L::splat(highest.largest());
+    let mut sum = L::splat(0.0);
+    for x in row {
+        let weight = exp(L::load(x).sub(highest));
+        weight.store(x);
+        sum = sum.add(weight);
+    }
+    sum.sum()
+}
+
+/// Adds the row's own value and divides by the sum of the weights.
+#[inline(always)]
+fn finish<L: Lanes>(mixed: &mut [f32], own: Option<(f32, &[f32])>, inverse: f32) {
+    let mixed: &mut [Line] = mixed.as_chunks_mut::<LANES>().0;
+    let inverse = L::splat(inverse);
+    if let Some((weight, value)) = own {
+        let weight = L::splat(weight);
+        for (x, value) in mixed.iter_mut().zip(value.as_chunks::<LANES>().0) {
+            weight
+                .mul_add(L::load(value), L::load(x))
+                .mul(inverse)
+                .store(x);
+        }
+    } else {
+        for x in mixed {
+            L::load(x).mul(inverse).store(x);
+        }
+    }
+}
+
+/// Sum of the products of two rows.
+#[inline(always)]
+fn dot<L: Lanes>(a: &[f32], b: &[f32]) -> f32 {
+    let mut sum = L::splat(0.0);
+    for (a, b) in a
+        .as_chunks::<LANES>()
+        .0
+        .iter()
+        .zip(b.as_chunks::<LANES>().0)
+    {
+        sum = L::load(a).mul_add(L::load(b), sum);
+    }
+    sum.sum()
+}
