@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
+use xfeed_core::embed::{Dtype, EmbeddingTable, read_header, write_tables};
 use xfeed_core::event::{Body, Event, Reject, decode, protobuf};
 use xfeed_core::ids::Id;
 use xfeed_core::query::Query;
@@ -72,6 +73,29 @@ pub(crate) fn snapshot(bytes: &[u8]) {
             assert!(is_whole || file != bytes, "checksums, but another state");
         }
     }
+}
+
+/// The header of a safetensors file: what is accepted lies in the file, without holes, each tensor once.
+pub(crate) fn tensors(bytes: &[u8]) {
+    let len = bytes.len() as u64;
+    let Ok(tensors) = read_header(&mut &*bytes, len) else {
+        return;
+    };
+    let mut ends = Vec::new();
+    for tensor in &tensors {
+        assert!(tensor.bytes.start <= tensor.bytes.end && tensor.bytes.end <= len);
+        ends.push(tensor.bytes.end);
+        let same = tensors.iter().filter(|other| other.name == tensor.name);
+        assert_eq!(same.count(), 1);
+    }
+    assert!(
+        tensors
+            .iter()
+            .skip(1)
+            .zip(&ends)
+            .all(|(next, end)| next.bytes.start == *end)
+    );
+    assert_eq!(ends.last().copied().unwrap_or(len), len);
 }
 
 /// A store by itself, without and with a limit of its memory.
@@ -223,6 +247,16 @@ pub(crate) fn seeds(lines: &str) -> Vec<(&'static str, Vec<u8>)> {
     let written = world.write_snapshot("seeds", offsets, &mut file);
     written.expect("a vector takes all");
     posts.encode(&mut alone).expect("a vector takes all");
-    seeds.extend([("snapshot", file), ("store", alone)]);
+    seeds.extend([("snapshot", file), ("store", alone), ("tensors", tables())]);
     seeds
+}
+
+/// A safetensors file of two tables.
+fn tables() -> Vec<u8> {
+    let mut file = Vec::new();
+    let table = |dtype| EmbeddingTable::from_f32(&[1.0; 4], 2, dtype).expect("it fits");
+    let (whole, small) = (table(Dtype::Float32), table(Dtype::Int8));
+    let written = write_tables(&[("whole", &whole), ("small", &small)], &mut file);
+    written.expect("a vector takes all");
+    file
 }

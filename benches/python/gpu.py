@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     without_extension()
     import torch
 
-    from benches.python.gpu_passes import Clock, add_shares, machine, measure, square_rate
+    from benches.python.gpu_passes import WRONG, Clock, add_shares, machine, measure, square_rate
     from benches.python.gpu_shapes import shape
 
     if given.device == "cuda" and not torch.cuda.is_available():
@@ -84,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     if given.out:
         given.out.write_text(text + "\n", encoding="utf-8")
-    return 0
+    reasons = [why for one in found["presets"].values() for why in one["left_out"].values()]
+    return int(any(why.startswith(WRONG) for why in reasons))
 
 
 if __name__ == "__main__":

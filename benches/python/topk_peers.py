@@ -1,5 +1,6 @@
 """Other ways to find the largest dot products; each gives ids `(B, k)`, best first."""
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -74,12 +75,13 @@ def with_usearch_exact(vectors: Floats, n_threads: int) -> Search:
         Unavailable: usearch is not installed.
     """
     try:
-        from usearch.index import MetricKind, search
+        usearch: Any = importlib.import_module("usearch.index")
     except ImportError as error:
         raise Unavailable(f"usearch exact: {error}") from error
 
     def scan(queries: Floats, k: int) -> Ids:
-        found = search(vectors, queries, k, MetricKind.IP, exact=True, threads=n_threads)
+        kind = usearch.MetricKind.IP
+        found = usearch.search(vectors, queries, k, kind, exact=True, threads=n_threads)
         return np.asarray(found.keys, dtype=np.int64).reshape(len(queries), -1)
 
     return scan

@@ -164,6 +164,16 @@ class RetrievalConfig(_Section):
     """Out-of-network candidates from the two towers."""
 
     max_results: Positive = Field(1_000, description="most retrieved candidates (X: 1000)")
+    index: Literal["exact", "ann"] = Field(
+        "exact",
+        description="how posts are searched: `exact` scans them all, `ann` follows a graph, which"
+        " misses some and is for many millions of posts (needs `pip install 'xfeed[ann]'`)",
+    )
+    dtype: Literal["float32", "bfloat16", "int8"] = Field(
+        "int8",
+        description="how `exact` stores vectors: `int8` finds what `float32` finds, faster and with"
+        " a quarter more memory; `bfloat16` takes half the memory and rounds the vectors",
+    )
 
 
 class PopularConfig(_Section):
@@ -264,6 +274,11 @@ class TrainingConfig(_Section):
         " May 2026, `nano` and `prod` those of August 2026; all but `demo` and the tiny ones need"
         " far more data, memory and time",
     )
+    table_dtype: Literal["float32", "float16", "bfloat16", "int8"] = Field(
+        "float32",
+        description="how the bundle stores the embedding rows; less than float32 takes a half or a"
+        " quarter of the room and changes scores a little",
+    )
     max_loss_increase: Annotated[float, Field(ge=0, le=10)] = Field(
         0.02,
         description="a new ranker whose held-out loss exceeds that of the active one by more than"
@@ -312,8 +327,10 @@ class ModelConfig(_Section):
         description="most candidates whose predictions are kept, some 200 bytes each; 0 keeps none;"
         " always 0 on a GPU",
     )
-    max_batch_viewers: Annotated[int, Field(ge=1, le=1_024)] = Field(
-        8, description="most requests that torch computes together; the native engine does not"
+    max_batch_viewers: Annotated[int, Field(ge=0, le=2**20)] = Field(
+        0,
+        description="most requests that torch computes together; 0 is 8 on a GPU and 1 on the CPU,"
+        " where it gains nothing; the native engine takes each alone",
     )
     batch_wait_ms: Annotated[float, Field(ge=0, le=1_000)] = Field(
         0.0,

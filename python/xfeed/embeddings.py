@@ -42,7 +42,7 @@ SEEDED_ROWS: Final = 1 << 16
 
 
 class HashFamily:
-    """Hash functions of one kind of id: ``((id * scale + bias) mod 2^64, signed) floormod modulus``.
+    """Hash functions of one kind of id: ``((id * scale + bias) mod 2^64, signed) mod modulus``.
 
     Args:
         scales: multiplier of each function.
@@ -133,7 +133,7 @@ class EmbeddingTable:
     def random(
         cls, n_rows: int, width: int, *, seed: int, std: float = 0.02, dtype: Dtype = "float32"
     ) -> Self:
-        """A table to start training from: N(0, `std`^2), the same for the same seed; row 0 is zero."""
+        """A table to start training from: N(0, `std`^2) by a seed; row 0 is zero."""
         generator = np.random.default_rng(seed)
         values = np.empty((n_rows, width), dtype=np.float32)
         for start in range(0, n_rows, SEEDED_ROWS):
@@ -229,7 +229,7 @@ class EmbeddingTable:
                 code="bad_shape",
                 hint="pass whole numbers in one dimension",
             )
-        if numbers.size and not (0 <= numbers.min() and numbers.max() < self.n_rows):
+        if numbers.size and not (numbers.min() >= 0 and numbers.max() < self.n_rows):
             raise ShapeError(
                 f"rows from `{numbers.min()}` to `{numbers.max()}`, the table has {self.n_rows}",
                 code="bad_shape",

@@ -100,6 +100,7 @@ def fit(
             log_offset=log_offset,
             retrieval_config=preset.retrieval,
             rival=models.directory / active if active is not None else None,
+            table_dtype=config.training.table_dtype,
         )
         models.accept(temporary, report.bundle_id)
     finally:

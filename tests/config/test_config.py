@@ -171,19 +171,18 @@ def leaves(
     return found
 
 
+OTHER_WORDS = {
+    "log": "system", "stop": "rebuild", "auto": "torch", "cpu": "cuda", "exact": "ann",
+    "float32": "bfloat16", "int8": "float32", "demo": "tiny",
+}  # fmt: skip
+"""Another choice, by the default, where only some words are allowed."""
+
+
 def changed(value: Any) -> Any:
     """Another allowed value of the same type."""
     match value:
-        case "log":
-            return "system"
-        case "stop":
-            return "rebuild"
-        case "auto":
-            return "torch"
-        case "cpu":
-            return "cuda"
-        case "float32":
-            return "bfloat16"
+        case str() if value in OTHER_WORDS:
+            return OTHER_WORDS[value]
         case str():
             return value + "x"
         case float():

@@ -41,6 +41,28 @@ def test_the_readme_examples_run_and_say_what_they_promise(
     assert '"selected: place 1 of 1, found by in_network"' in example
 
 
+def test_the_examples_of_the_models_document_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for example in FENCE.findall((ROOT / "docs" / "models.md").read_text("utf-8")):
+        exec(compile(example, "models.md", "exec"), names)  # noqa: S102 - our own document
+    assert names["problem"] == "missing_file"
+    assert isinstance(names["parameters"], int)
+    assert callable(names["import_model"])
+
+
+def test_the_models_document_names_every_preset_and_refusal() -> None:
+    from xfeed.phoenix.profiles import PRESETS
+
+    text = (ROOT / "docs" / "models.md").read_text("utf-8")
+    sources = (ROOT / "python" / "xfeed" / "phoenix").glob("bundle*.py")
+    codes = {code for path in sources for code in re.findall(r'code="(\w+)"', path.read_text())}
+    assert len(codes) > 8
+    assert not [name for name in {*codes, *PRESETS} if f"`{name}`" not in text]
+
+
 def test_the_filter_of_the_contributing_guide_runs(tmp_path: Path) -> None:
     (example,) = FENCE.findall((ROOT / "CONTRIBUTING.md").read_text("utf-8"))
     exec(compile(example, "CONTRIBUTING.md", "exec"), {})  # noqa: S102 - our own document

@@ -80,6 +80,11 @@ def live_originals(parts: Parts) -> list[int]:
     return [int(post) for post in columns["post_id"][columns["is_original"]]]
 
 
+def index_of(parts: Parts) -> PostIndex:
+    assert parts.model is not None
+    return PostIndex(parts.world, parts.model, parts.config.retrieval)
+
+
 NEW, REPLY, STRANGER = 10**9, 10**9 + 1, 77_777
 
 
@@ -148,7 +153,7 @@ def test_a_post_deleted_in_the_middle_of_a_request_is_not_in_the_answer(feed: Fe
 
 def test_a_vector_that_is_not_finite_stays_out_and_is_counted(feed: Feed) -> None:
     parts, model = parts_of(feed)
-    kept, posts = Retrieval(parts), PostIndex(parts.world, parts.model)  # type: ignore[arg-type]
+    kept, posts = Retrieval(parts), index_of(parts)
     victim = int(kept.find(query(feed, 1))[0])
     n_posts = len(posts.refreshed())
     model.spoiled = {_core.model_key(victim)}
@@ -165,8 +170,7 @@ def test_a_vector_that_is_not_finite_stays_out_and_is_counted(feed: Feed) -> Non
 
 def test_another_model_gives_every_post_another_vector(feed: Feed) -> None:
     parts, model = parts_of(feed)
-    assert parts.model is not None
-    posts = PostIndex(parts.world, parts.model)
+    posts = index_of(parts)
     before = posts.refreshed()
     assert posts.refreshed() is before
     assert model.n_embedded == len(before)
@@ -216,3 +220,23 @@ def test_the_world_tells_which_posts_changed() -> None:
     _, changed = world.changed_since(generation)
     assert changed is not None
     assert changed.tolist() == [3, 4, 5, 6], "those that were forgotten changed, too"
+
+
+@pytest.mark.parametrize("settings", [{"dtype": "float32"}, {"index": "ann"}])
+def test_the_other_indexes_find_the_same_posts(feed: Feed, settings: dict[str, str]) -> None:
+    if settings.get("index") == "ann":
+        pytest.importorskip("usearch", reason="the extra `ann` is not installed")
+    parts, _ = parts_of(feed)
+    retrieval = parts.config.retrieval.model_copy(update=settings)
+    config = parts.config.model_copy(update={"retrieval": retrieval})
+    kept, other = Retrieval(parts), Retrieval(replace(parts, config=config))
+    for change in (None, "post", "delete"):
+        if change:
+            tell(feed, change, post_id=NEW, **({"author_id": STRANGER} if change == "post" else {}))
+        asked = query(feed, 1)
+        found, expected = other.find(asked), kept.find(asked)
+        assert (NEW in found) == (change == "post")
+        if "dtype" in settings:
+            assert found.tolist() == expected.tolist()
+        else:
+            assert len(np.intersect1d(found, expected)) >= 0.95 * len(expected)

@@ -17,7 +17,15 @@ Tensors = dict[str, Any]
 FILES = [
     f"{kind}{part}.safetensors" for kind in ("ranker", "retrieval") for part in ("", "_tables")
 ]
-SHORT_NAMES = {"float32": "F32", "float16": "F16", "int8": "I8", "int64": "I64"}
+SHORT_NAMES = {
+    "float32": "F32",
+    "float16": "F16",
+    "int8": "I8",
+    "int64": "I64",
+    "int32": "I32",
+    "uint64": "U64",
+    "uint8": "U8",
+}
 MODEL, TABLES = "ranker.safetensors", "ranker_tables.safetensors"
 
 

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import torch
+from xfeed.errors import BundleError
 from xfeed.phoenix.bundle_layout import MODELS, Kind
+from xfeed.phoenix.checkpoint import import_checkpoint
 from xfeed.phoenix.checkpoint_config import read_published_config
 from xfeed.phoenix.published import published_name
 
@@ -102,3 +105,12 @@ def change_config(path: Path, **changes: Any) -> None:
     """Changes keys of a configuration; None removes one."""
     values = json.loads(path.read_text()) | changes
     path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
+
+
+def refusal(source: Path, out_dir: Path) -> BundleError:
+    """Why a checkpoint is refused; nothing is left behind."""
+    with pytest.raises(BundleError) as caught:
+        import_checkpoint(source, out_dir)
+    assert not out_dir.exists()
+    assert [path for path in out_dir.parent.iterdir() if path.name.endswith(".tmp")] == []
+    return caught.value

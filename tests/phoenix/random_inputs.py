@@ -99,6 +99,29 @@ def make_retrieval(profile: str, seed: int = 1) -> Retrieval:
     return model.eval().requires_grad_(requires_grad=False)
 
 
+def make_viewers(n_viewers: int, generator: torch.Generator) -> ViewerColumns:
+    """Random facts about viewers."""
+
+    def whole(high: int, *shape: int) -> Tensor:
+        return torch.randint(0, high, (n_viewers, *shape), generator=generator)
+
+    def degrees(spread: float) -> Tensor:
+        return torch.randn(n_viewers, generator=generator) * spread
+
+    return ViewerColumns(
+        country=whole(250),
+        language=whole(200),
+        latitude=degrees(40),
+        longitude=degrees(80),
+        apps=whole(2, 64),
+        gender=whole(3),
+        inferred_gender=whole(2),
+        inferred_gender_score=degrees(1).abs(),
+        age_bracket=whole(10),
+        age_years=whole(90).float(),
+    )
+
+
 def make_inputs(
     config: PhoenixConfig,
     *,
@@ -112,7 +135,7 @@ def make_inputs(
     Histories have all lengths from 0 to S; the last viewer is unknown.
     """
     generator = torch.Generator().manual_seed(seed)
-    B, C = n_viewers, n_candidates
+    B, C, W = n_viewers, n_candidates, config.table_width
     S = config.history_len if history_len is None else history_len
     U = B * (S + C) // 2 + 2
 
@@ -122,7 +145,6 @@ def make_inputs(
     def whole(high: int, *shape: int) -> Tensor:
         return torch.randint(0, high, shape, generator=generator)
 
-    W = config.table_width
     posts = PostInputs(
         numbers(U, config.item.n_functions * W * config.item_rows),
         numbers(U, config.author.n_functions * W),
@@ -134,8 +156,6 @@ def make_inputs(
         semantic_ids=whole(257, U, config.semantic_ids.n_levels) if config.semantic_ids else None,
         item_hash=whole(500, U),
     )
-    n_valid = whole(S + 1, B)
-    n_valid[0] = S
 
     def moment(n: int) -> dict[str, Tensor]:
         return {
@@ -153,22 +173,11 @@ def make_inputs(
         user_rows=numbers(B, config.user.n_functions * W * config.user_rows),
         user_valid=torch.arange(B) < max(B - 1, 1),
         post=whole(U, B, S),
-        valid=torch.arange(S) < n_valid[:, None],
+        valid=torch.arange(S) < torch.cat((torch.tensor([S]), whole(S + 1, B - 1)))[:, None],
         actions=(torch.rand(B, S, config.n_actions, generator=generator) < 0.2).float(),
         dwell_secs=whole(60, B, S).float(),
         address_rows=numbers(B, 2, W) if config.address else None,
-        viewer=ViewerColumns(
-            country=whole(250, B),
-            language=whole(200, B),
-            latitude=numbers(B) * 40,
-            longitude=numbers(B) * 80,
-            apps=whole(2, B, 64),
-            gender=whole(3, B),
-            inferred_gender=whole(2, B),
-            inferred_gender_score=numbers(B).abs(),
-            age_bracket=whole(10, B),
-            age_years=whole(90, B).float(),
-        ),
+        viewer=make_viewers(B, generator),
         **moment(S),
     )
     candidates = CandidateInputs(whole(U, B, C), stale=whole(2, B, C).bool(), **moment(C))

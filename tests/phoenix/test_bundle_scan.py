@@ -21,9 +21,11 @@ from tests.phoenix.bundles import TABLES, change_tensors, refusal, with_value
 
 @pytest.fixture
 def copy(bundle_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A bundle whose files count as old."""
+    """A bundle that was never read and whose files count as old."""
     monkeypatch.setattr(stamp, "SETTLED_NS", 0)
-    return Path(shutil.copytree(bundle_dir, tmp_path / "copy"))
+    directory = Path(shutil.copytree(bundle_dir, tmp_path / "copy"))
+    (directory / stamp.NOTE).unlink(missing_ok=True)
+    return directory
 
 
 def test_a_bundle_is_read_as_a_whole_once_and_again_when_a_file_changed(copy: Path) -> None:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xfeed.actions import N_DISCRETE
 from xfeed.errors import BundleError
 from xfeed.phoenix import bundle_write
 from xfeed.phoenix.bundle import ModelParts, read_bundle, write_bundle
 from xfeed.phoenix.config import TrainConfig
+from xfeed.phoenix.runtime import Phoenix
 from xfeed.phoenix.table_streams import TableDtype, TableSource
 
 from tests.phoenix.bundles import TABLES, change_tensors, parts_of, refusal, with_value
@@ -144,3 +146,25 @@ def test_values_that_do_not_fit_half_precision_are_refused(
         write_bundle(tmp_path / "b", **models, metrics={}, log_offset=0, table_dtype="float16")
     assert caught.value.code == "out_of_range"
     write_bundle(tmp_path / "c", **models, metrics={}, log_offset=0, table_dtype="bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "allowed"), [("float16", 1e-4), ("bfloat16", 1e-3), ("int8", 5e-3)]
+)
+def test_smaller_tables_change_predictions_a_little(
+    bundle_dir: Path, tmp_path: Path, world: World, dtype: TableDtype, allowed: float
+) -> None:
+    write_bundle(
+        tmp_path / "b",
+        **parts_of(read_bundle(bundle_dir)),
+        metrics={},
+        log_offset=0,
+        table_dtype=dtype,
+    )
+    rows = world.interactions.take(world.interactions.viewer_key == np.uint64(3))
+    now_ms = int(world.interactions.at_ms.max()) + 1
+    exact, small = (
+        Phoenix.load(path).predict(3, rows, world.posts, world.posts, 1, now_ms)[:, :N_DISCRETE]
+        for path in (bundle_dir, tmp_path / "b")
+    )
+    assert 0 < np.abs(exact - small).max() < allowed

@@ -1,6 +1,5 @@
 """A published checkpoint becomes a bundle exactly, or is refused by the name of what is wrong."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,7 @@ from safetensors.numpy import load_file
 from xfeed.errors import BundleError
 from xfeed.phoenix.bundle import read_bundle
 from xfeed.phoenix.checkpoint import import_checkpoint, is_checkpoint
-from xfeed.phoenix.corpus import read_corpus
 from xfeed.phoenix.published import DEMO_ORDER, published_actions, published_number
-from xfeed.phoenix.sequence import read_sequence
 
 from tests.phoenix.checkpoints import (
     CONFIG,
@@ -22,20 +19,13 @@ from tests.phoenix.checkpoints import (
     change_arrays,
     change_config,
     make_checkpoint,
+    refusal,
 )
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     return make_checkpoint(tmp_path / "source")
-
-
-def refusal(source: Path, out_dir: Path) -> BundleError:
-    with pytest.raises(BundleError) as caught:
-        import_checkpoint(source, out_dir)
-    assert not out_dir.exists()
-    assert [path for path in out_dir.parent.iterdir() if path.name.endswith(".tmp")] == []
-    return caught.value
 
 
 @pytest.mark.parametrize("compressed", [True, False])
@@ -73,33 +63,6 @@ def test_columns_are_named_by_published_number_never_by_the_demo_list(
     assert [published_number(name) for name in actions] == list(range(19))
     assert len(DEMO_ORDER) == len(actions) == len(published_actions(19))
     assert actions[: len(DEMO_ORDER)] != DEMO_ORDER
-
-
-def test_corpus_and_history_come_along(source: Path, tmp_path: Path) -> None:
-    report = import_checkpoint(source, tmp_path / "bundle")
-    corpus = read_corpus(tmp_path / "bundle" / "corpus.safetensors")
-    with np.load(source / "sports_corpus.npz") as theirs:
-        np.testing.assert_array_equal(corpus.post_ids, theirs["post_ids"].astype(np.uint64))
-        np.testing.assert_array_equal(corpus.author_ids, theirs["author_ids"].astype(np.uint64))
-        np.testing.assert_array_equal(corpus.vectors, theirs["candidate_representations"])
-        assert [corpus.topic(row) for row in range(N_POSTS)] == theirs["topics"].tolist()
-    assert (len(corpus), report.corpus_posts, report.has_sequence) == (N_POSTS, N_POSTS, True)
-    sequence = read_sequence(tmp_path / "bundle" / "example_sequence.json")
-    assert (sequence.viewer_id, len(sequence), sequence.actions[0]) == (77, 8, {1: 1.0, 25: 1.0})
-
-
-def test_a_checkpoint_without_corpus_topics_or_history_is_fine(
-    source: Path, tmp_path: Path
-) -> None:
-    (source / "example_sequence.json").unlink()
-    change_arrays(source / "sports_corpus.npz", lambda arrays: arrays.pop("topics"))
-    import_checkpoint(source, tmp_path / "a")
-    corpus = read_corpus(tmp_path / "a" / "corpus.safetensors")
-    assert (corpus.topics, corpus.topic(0)) == (None, "")
-    (source / "sports_corpus.npz").unlink()
-    report = import_checkpoint(source, tmp_path / "b")
-    assert (report.corpus_posts, report.has_sequence) == (0, False)
-    assert len(read_bundle(tmp_path / "b").files) == 4
 
 
 def test_what_nothing_reads_is_reported(source: Path, tmp_path: Path) -> None:
@@ -266,35 +229,6 @@ def test_altered_values_in_an_archive_are_noticed(
     content[len(content) // 3] ^= 4
     (source / file).write_bytes(content)
     assert refusal(source, tmp_path / "bundle").code in {"bad_file", "wrong_shape"}
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[]",
-        "{}",
-        '{"user_id": 1, "history": 3}',
-        '{"user_id": 1.5, "history": []}',
-        '{"user_id": 18446744073709551616, "history": []}',
-        '{"user_id": 1, "history": [3]}',
-        '{"user_id": 1, "history": [{"post_id": 1}]}',
-        '{"user_id": 1, "history": [{"post_id": 1, "author_id": 1, "actions": [1]}]}',
-        '{"user_id": 1, "history": [{"post_id": 1, "author_id": 1, "actions": {"x": 1}}]}',
-        '{"user_id": 1, "history": [{"post_id": 1, "author_id": 1, "actions": {"1": "y"}}]}',
-        '{"user_id": 1, "history": [{"post_id": 1, "author_id": 1, "actions": {"1": 1e999}}]}',
-    ],
-)
-def test_a_history_of_another_shape_is_refused(source: Path, tmp_path: Path, text: str) -> None:
-    (source / "example_sequence.json").write_text(text)
-    assert refusal(source, tmp_path / "bundle").code == "bad_sequence"
-
-
-def test_ids_may_be_text_or_negative(tmp_path: Path) -> None:
-    item = {"post_id": str(2**64 - 1), "author_id": -1, "actions": {}}
-    (tmp_path / "s.json").write_text(json.dumps({"user_id": 2**63, "history": [item]}))
-    sequence = read_sequence(tmp_path / "s.json")
-    assert sequence.post_ids.tolist() == sequence.author_ids.tolist() == [2**64 - 1]
-    assert sequence.viewer_id == 2**63
 
 
 def test_only_a_checkpoint_looks_like_one(source: Path, tmp_path: Path) -> None:

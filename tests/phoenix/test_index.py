@@ -24,7 +24,8 @@ Floats = npt.NDArray[np.float32]
 
 def unit(n: int, width: int, seed: int = 0) -> Floats:
     vectors = np.random.default_rng(seed).standard_normal((n, width), dtype=np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return scaled
 
 
 def filled(n: int = 5_000, width: int = 64, dtype: Dtype = "int8", threads: int = 1) -> VectorIndex:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from xfeed.conformance import phoenix_models
 from xfeed.errors import ConfigError, ShapeError
 from xfeed.phoenix.config import PhoenixConfig
-from xfeed.phoenix.native import NativeContext, NativeTransformer
+from xfeed.phoenix.native import DType, NativeContext, NativeTransformer
 from xfeed.phoenix.ranker import Ranker
 from xfeed.phoenix.transformer import Transformer
 
@@ -37,7 +38,17 @@ def attended(
     return native.attend(context, candidates(model.config, len(lengths), n))
 
 
-@settings(max_examples=60, deadline=None)
+def golden_scores(name: str, dtype: DType) -> tuple[Any, Any, Any, Any]:
+    """Logits and continuous predictions through Rust, the golden file, what to compare."""
+    z = phoenix_models.read_archive(shared_path("conformance", "phoenix", f"{name}.npz"))
+    model = Ranker(phoenix_models.config_of(z, retrieval=False))
+    phoenix_models.load_published(model, phoenix_models.parameters_of(z, torch.float32))
+    model.trunk = NativeTransformer(model.transformer, dtype=dtype, threads=2)
+    logits, continuous = phoenix_models._score(model, z, torch.float32)
+    return logits, continuous, z, phoenix_models._valid_candidates(z)
+
+
+@settings(max_examples=40, deadline=None)
 @given(configs(), st.integers(0, 9), st.integers(1, 2), st.data())
 def test_it_equals_torch_for_every_switch(
     config: PhoenixConfig, n: int, threads: int, data: st.DataObject
@@ -84,12 +95,7 @@ def test_an_empty_history_and_an_invalid_viewer_equal_torch(*, valid_prefix: boo
     ],
 )
 def test_golden_logits_hold_through_rust(name: str) -> None:
-    z = phoenix_models.read_archive(shared_path("conformance", "phoenix", f"{name}.npz"))
-    model = Ranker(phoenix_models.config_of(z, retrieval=False))
-    phoenix_models.load_published(model, phoenix_models.parameters_of(z, torch.float32))
-    model.trunk = NativeTransformer(model.transformer, threads=2)
-    logits, continuous = phoenix_models._score(model, z, torch.float32)
-    valid = phoenix_models._valid_candidates(z)
+    logits, continuous, z, valid = golden_scores(name, "float32")
     assert abs(logits - z["out/logits"])[valid].max() < 5e-5
     if "out/continuous_preds" in z:
         assert abs(continuous - z["out/continuous_preds"])[valid].max() < 2e-5
@@ -128,14 +134,9 @@ def test_viewers_do_not_see_each_other_and_can_be_joined_and_taken() -> None:
     shown = candidates(SMALL, 3, 11)
     together = native.encode(tokens, valid, keep_hidden=False)
     right = native.attend(together, shown)
-    alone = [
-        native.encode(
-            tokens[i : i + 1, : 5 + 8 * i], valid[i : i + 1, : 5 + 8 * i], keep_hidden=False
-        )
-        for i in (0, 1, 2)
-    ]
-    alone[1] = native.encode(tokens[1:2], valid[1:2], keep_hidden=False)
-    joined = NativeContext.join(alone)
+    short = native.encode(tokens[:1, :5], valid[:1, :5], keep_hidden=False)
+    rest = native.encode(tokens[1:], valid[1:], keep_hidden=False)
+    joined = NativeContext.join([short, rest])
     torch.testing.assert_close(native.attend(joined, shown), right, rtol=0, atol=2e-5)
     picked = together.take([2, 0])
     assert torch.equal(native.attend(picked, shown[[2, 0]]), right[[2, 0]])
@@ -207,3 +208,45 @@ def test_what_does_not_fit_is_refused() -> None:
         attended(NativeTransformer(model, threads=0), model, [9], 3)
     with pytest.raises(ShapeError, match="outside"):
         context.take([1])
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("bfloat16", 0.01), ("int8", 0.05)])
+@pytest.mark.parametrize("config", [MINI, SMALL], ids=["mini", "small"])
+def test_rounded_matrices_stay_near_and_are_as_alone(
+    dtype: DType, bound: float, config: PhoenixConfig
+) -> None:
+    config = replace(config, positions="right_anchored")
+    model = transformer(config)
+    shown = candidates(config, 1, 75)
+    right = model.attend(model.encode(*viewers(config, [17]), keep_hidden=False), shown)
+    native = NativeTransformer(model, dtype=dtype, threads=2)
+    assert native.nbytes < 0.7 * NativeTransformer(model).nbytes
+    context = native.encode(*viewers(config, [17]), keep_hidden=False)
+    together = native.attend(context, shown)
+    error = (together - right).square().mean().sqrt() / right.square().mean().sqrt()
+    assert 1e-4 < error < bound
+    for first, last in [(0, 1), (9, 30), (74, 75)]:
+        alone = native.attend(context, shown[:, first:last])
+        assert torch.equal(alone, together[:, first:last])
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("bfloat16", 0.25), ("int8", 0.6)])
+def test_golden_logits_of_the_mini_shape_stay_near_in_rounded_numbers(
+    dtype: DType, bound: float
+) -> None:
+    logits, _, z, valid = golden_scores("ranker_06_f32_mini_release_shape", dtype)
+    assert abs(logits - z["out/logits"])[valid].max() < bound
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_rounding_hides_nothing_that_is_not_finite(dtype: DType, bad: float) -> None:
+    native = NativeTransformer(transformer(SMALL), dtype=dtype)
+    context = native.encode(*viewers(SMALL, [9]), keep_hidden=False)
+    shown = candidates(SMALL, 1, 20)
+    right = native.attend(context, shown)
+    shown[0, 4, 23] = bad
+    spoilt = native.attend(context, shown)
+    assert not spoilt[0, 4].isfinite().all()
+    rest = torch.arange(20) != 4
+    assert torch.equal(spoilt[:, rest], right[:, rest])

@@ -184,6 +184,15 @@ def test_every_preset_can_be_built_and_survives_json(name: str) -> None:
     assert for_training(name).ranker.n_actions == N_DISCRETE
 
 
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_preset_for_training_reads_only_what_events_tell(name: str) -> None:
+    for config in for_training(name):
+        assert config.semantic_ids is None
+        assert config.address is None
+        # posts must differ by something
+        assert {"item", "author"} <= set(config.hashes)
+
+
 def test_published_sizes_of_prod() -> None:
     ranker, retrieval = preset("prod")
     D, K, H, G, W = 2_560, 128, 20, 4, 1_024

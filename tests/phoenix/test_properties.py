@@ -7,7 +7,7 @@ float32 scores by rounding alone: `ROUNDING` bounds that, and in float64 the sam
 hold to 1e-12. Bits for any grouping are the promise of the native trunk (`test_native.py`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -55,20 +55,23 @@ def score(model: Ranker, inputs: Inputs, candidates: CandidateInputs | None = No
     return torch.cat((scores.logits, scores.continuous / 10), dim=-1)
 
 
-def in_float64(inputs: Inputs) -> Inputs:
-    """The same inputs as float64."""
+def each_tensor(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
+    """The inputs with every tensor changed."""
 
-    def widened(value: object) -> object:
+    def changed(value: Any) -> Any:
         if isinstance(value, Tensor):
-            return value.double() if value.is_floating_point() else value
+            return change(value)
         if hasattr(value, "__dataclass_fields__"):
-            return replace(
-                value,  # type: ignore[type-var]
-                **{field.name: widened(getattr(value, field.name)) for field in fields(value)},  # type: ignore[arg-type]
-            )
+            columns = {field.name: changed(getattr(value, field.name)) for field in fields(value)}
+            return replace(value, **columns)
         return value
 
-    return Inputs(*(widened(one) for one in inputs))  # type: ignore[arg-type]
+    return Inputs(*(changed(one) for one in inputs))
+
+
+def in_float64(inputs: Inputs) -> Inputs:
+    """The same inputs as float64."""
+    return each_tensor(inputs, lambda one: one.double() if one.is_floating_point() else one)
 
 
 def mixed(mine: CandidateInputs, other: CandidateInputs, keep: Tensor) -> CandidateInputs:
@@ -166,6 +169,25 @@ def test_float64_and_float32_agree(profile: str) -> None:
     assert double.dtype == torch.float64
     torch.testing.assert_close(single.double(), double, atol=2e-4, rtol=0)
     assert double.std() > 0.5
+
+
+@EVERY
+def test_nothing_is_computed_beside_the_device_of_the_model(profile: str) -> None:
+    """A tensor made on the CPU would meet those of another device and raise."""
+    model = make_ranker(profile).to("meta")
+    inputs = each_tensor(make_inputs(model.config), lambda one: one.to("meta"))
+    scores = score(model, inputs)
+    assert scores.device.type == "meta"
+    assert scores.shape[:2] == (3, 5)
+
+
+@pytest.mark.parametrize("profile", sorted(RETRIEVALS))
+def test_towers_compute_nothing_beside_their_device(profile: str) -> None:
+    model = make_retrieval(profile).to("meta")
+    posts, history, _ = each_tensor(make_inputs(model.config), lambda one: one.to("meta"))
+    with torch.inference_mode():
+        assert model.user_vectors(posts, history)[0].shape == (3, model.config.emb_size)
+        assert model.post_vectors(posts).device.type == "meta"
 
 
 @EVERY

@@ -22,16 +22,31 @@ NOW_MS = START_MS + 200 * HOUR_MS
 
 def test_heads_fill_the_columns_of_their_names() -> None:
     heads = HeadMap.of(("2", "reply", "favorite", "17"), 1)
-    out = heads.spread(torch.tensor([[0.1, 0.2, 0.3, 0.4]]), torch.tensor([[5.0, 6.0]]))
+    chances = torch.tensor([[0.1, 0.2, 0.3, 0.4]])
+    out = heads.spread(torch.logit(chances), torch.tensor([[5.0, 6.0]]))
     assert out.shape == (1, len(ACTIONS))
     expected = {"reply": 0.2, "favorite": 0.3, "dwell_time": 6.0}
     for name, row in INDEX.items():
         if name in expected:
-            assert out[0, row] == np.float32(expected[name])
+            assert out[0, row] == pytest.approx(expected[name], rel=1e-6)
             assert heads.filled[row]
         else:
             assert np.isnan(out[0, row])
             assert not heads.filled[row]
+
+
+def test_log_odds_of_any_size_are_probabilities() -> None:
+    heads = HeadMap.of(("favorite", "reply", "quote", "click", "share", "report"), None)
+    logits = torch.tensor([[0.0, 200.0, -200.0, np.inf, -np.inf, np.nan]])
+    out = heads.spread(logits, torch.zeros(1, 0))[0]
+    names = ("favorite", "reply", "quote", "click", "share")
+    assert [out[INDEX[name]] for name in names] == [0.5, 1, 0, 1, 0]
+    assert np.isnan(out[INDEX["report"]])
+    spaced = torch.linspace(-20, 20, 600).view(100, 6)
+    expected = torch.sigmoid(spaced.double()).numpy()[:, 0]
+    np.testing.assert_allclose(
+        heads.spread(spaced, torch.zeros(100, 0))[:, INDEX["favorite"]], expected, rtol=5e-7
+    )
 
 
 def test_actions_are_read_in_the_order_of_the_heads() -> None:

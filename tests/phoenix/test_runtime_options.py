@@ -49,7 +49,7 @@ def test_every_setting_reaches_the_options() -> None:
         ({"dtype": "float16"}, "bad_dtype"),
         ({"threads": 0}, "out_of_bounds"),
         ({"candidate_chunk": 0}, "out_of_bounds"),
-        ({"max_batch_viewers": 0}, "out_of_bounds"),
+        ({"max_batch_viewers": -1}, "out_of_bounds"),
         ({"context_cache_bytes": -1}, "out_of_bounds"),
         ({"score_cache_entries": -1}, "out_of_bounds"),
         ({"batch_wait_ms": float("nan")}, "out_of_bounds"),
@@ -66,6 +66,15 @@ def test_the_engine_follows_the_device() -> None:
     assert RuntimeOptions(dtype="float64").chosen_engine == "torch"
     assert RuntimeOptions(device="cuda").chosen_engine == "torch"
     assert RuntimeOptions(engine="torch").chosen_engine == "torch"
+
+
+def test_only_a_gpu_groups_by_itself() -> None:
+    assert RuntimeOptions().group_len == 1
+    assert RuntimeOptions(max_batch_viewers=4).group_len == 1
+    assert RuntimeOptions(engine="torch").group_len == 1
+    assert RuntimeOptions(engine="torch", max_batch_viewers=4).group_len == 4
+    assert RuntimeOptions(device="cuda").group_len == 8
+    assert RuntimeOptions(device="cuda", max_batch_viewers=1).group_len == 1
 
 
 def test_a_device_that_is_not_there_is_refused(bundle_dir: Path) -> None:
@@ -130,7 +139,7 @@ def ask(phoenix: Phoenix, world: World) -> Any:
     return phoenix.predict(7, history, world.posts, posts, 1, NOW_MS)[:, phoenix.heads.filled]
 
 
-PROBABILITY_ERRORS = {"float32": 2e-6, "bfloat16": 0.02, "int8": 0.05}
+PROBABILITY_ERRORS = {"float32": 1e-6, "bfloat16": 2e-3, "int8": 5e-3}
 """Largest difference of a probability to float64 for a small trained model."""
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from xfeed.conformance import phoenix_training
 from xfeed.conformance.phoenix_differences import Differences, Verdict
 from xfeed.conformance.phoenix_files import Archive, read_archive
 from xfeed.phoenix import features, metrics
@@ -278,5 +279,6 @@ GOLDEN: Final[dict[str, Callable[[Path], Verdict]]] = {
     "aug_data_01": data_features,
     "aug_losses_01": losses,
     "aug_optim_01": optimizers,
+    **phoenix_training.GOLDEN,
 }
 """The check of each golden file of this part, by its stem."""

@@ -62,7 +62,7 @@ def within_fused(layer: Layer, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | N
 
 def beside(
     layer: Layer, q: Tensor, own: tuple[Tensor, Tensor], context: tuple[Tensor, Tensor],
-    seen: Tensor,
+    seen: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """Attention of candidates to the context and each to itself.
 
@@ -71,13 +71,14 @@ def beside(
         q: (B, G, R, C, K).
         own: keys and values (B, G, C, K) of the candidates.
         context: keys and values (B, G, T, K) of the context.
-        seen: (B, T) which context positions may be seen.
+        seen: (B, T) which context positions may be seen; None if all may.
 
     Returns:
         (B, G, R, C, K).
     """
     to_context = layer.cap(products(q, context[0]))  # (B, G, R, C, T)
-    to_context = to_context.masked_fill_(~seen[:, None, None, None], MASKED)
+    if seen is not None:
+        to_context = to_context.masked_fill_(~seen[:, None, None, None], MASKED)
     to_itself = layer.cap((q * own[0][:, :, None]).sum(-1, keepdim=True))  # (B, G, R, C, 1)
     weights = torch.cat((to_context, to_itself), dim=-1).softmax(-1).to(q.dtype)
     return mix(weights[..., :-1], context[1]) + weights[..., -1:] * own[1][:, :, None]
@@ -101,6 +102,11 @@ def beside_fused(
     to_itself = layer.cap((q * own[0][:, :, None]).sum(-1))  # (B, G, R, C)
     share = torch.sigmoid(to_itself - total)[..., None].to(q.dtype)
     return torch.lerp(attended, own[1][:, :, None].expand(q.shape), share)
+
+
+def all_seen(valid: Tensor) -> bool:
+    """Whether no position needs a mask; asks the device once for every context and pass."""
+    return not valid.is_meta and bool(valid.all())
 
 
 def products(q: Tensor, k: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from xfeed.actions import N_DISCRETE
 from xfeed.phoenix.batch import PostColumns
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.examples import Examples, SampleArrays, Samples
-from xfeed.phoenix.features import hour_of_day, is_stale, local_time, post_age_bucket
 from xfeed.phoenix.inputs import CandidateInputs, HistoryInputs, PostInputs
+from xfeed.phoenix.moments import candidate_moments, history_moments
 from xfeed.phoenix.tables import TrainingTables
 
 SORTED_TOGETHER = 16
@@ -152,38 +152,14 @@ class Batcher:
         candidate = arrays.candidate_row
         shown_ms = rows.at_ms[candidate]
         created_ms = self.posts.created_ms[rows.post_row[candidate]]
-        surface = torch.from_numpy(rows.surface[candidate].astype(np.int64))
-        if self.config.inputs != "blocks":
-            stale = is_stale(shown_ms // 1_000, created_ms // 1_000)
-            return CandidateInputs(
-                place, surface, stale=torch.from_numpy(stale), **self._moments(candidate)
-            )
-        age = post_age_bucket(
-            shown_ms // 1_000, created_ms // 1_000, self.config.post_age_granularity_mins
-        )
         return CandidateInputs(
             post=place,
-            surface=surface,
-            post_age=torch.from_numpy(age),
-            hour=torch.from_numpy(hour_of_day(shown_ms)),
+            surface=torch.from_numpy(rows.surface[candidate].astype(np.int64)),
+            **candidate_moments(self.config, shown_ms, created_ms),
         )
 
     def _moments(self, interaction_rows: npt.NDArray[np.int64]) -> dict[str, Any]:
-        """When posts were shown, as the inputs of August 2026 read it; nothing for the others.
-
-        Time zones are unknown here, so hours and weekdays are those of UTC.
-        """
-        if self.config.inputs == "blocks":
-            return {}
+        """When posts of the history were shown; nothing for models that do not read it."""
         rows = self.examples.interactions
-        shown_ms = rows.at_ms[interaction_rows]
         created_ms = self.posts.created_ms[rows.post_row[interaction_rows]]
-        hour, weekday = local_time(shown_ms, np.zeros_like(shown_ms))
-        age = post_age_bucket(
-            shown_ms // 1_000, created_ms // 1_000, self.config.post_age_granularity_mins
-        )
-        return {
-            "post_age": torch.from_numpy(age),
-            "hour": torch.from_numpy(hour),
-            "weekday": torch.from_numpy(weekday),
-        }
+        return history_moments(self.config, rows.at_ms[interaction_rows], created_ms)

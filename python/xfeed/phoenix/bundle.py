@@ -45,6 +45,7 @@ from xfeed.phoenix.bundle_write import (
     write_bundle,
 )
 from xfeed.phoenix.config import PhoenixConfig
+from xfeed.phoenix.corpus import check_corpus_header
 from xfeed.phoenix.scan import Scanned, scan_file
 from xfeed.phoenix.stamp import file_stats, note_checked, was_checked
 from xfeed.phoenix.table_streams import SCALE_SUFFIX, check_finite
@@ -125,7 +126,8 @@ def read_bundle(directory: Path, *, verify: Verify = "full") -> Bundle:
             note_checked(directory, manifest.id, stats)
     tables = {kind: _open_tables(directory, kind, manifest) for kind in MODELS}
     if CORPUS in manifest.files:
-        _checked_header(directory / CORPUS, manifest.files[CORPUS])
+        header = _checked_header(directory / CORPUS, manifest.files[CORPUS])
+        check_corpus_header(CORPUS, header, manifest.configs["retrieval"].emb_size)
     return Bundle(
         id=manifest.id,
         directory=directory,

@@ -1,10 +1,11 @@
-"""Every size and switch of the models and of their training.
+"""Every size and switch of the models.
 
-One description serves two kinds of model. The *published* profile is the mid-2026 release
-(causal history, positions by slot, no biases); it exists so that released weights and golden
-vectors can be checked. The *demo* profile is the one that xfeed trains: bidirectional history,
-right-anchored positions, per-head biases and more facts about posts. The switches default to
-the published behaviour; the profile functions below set the rest.
+One description serves three profiles. That of *May 2026* (causal history, positions by slot,
+concatenated inputs) and that of *August 2026* (bidirectional history, anchored positions, summed
+or concatenated inputs, a prefix of two tokens) exist so that published weights and numbers can be
+checked and published sizes be trained. The *demo* profile is the one that xfeed trains by default:
+small, with biases and more facts about posts. The switches default to May; `profiles.py` names
+the sizes, `input_config.py` groups the switches of August's inputs.
 """
 
 from dataclasses import asdict, dataclass

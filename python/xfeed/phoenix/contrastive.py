@@ -141,7 +141,8 @@ def feedback(
 def log_counts(post: Tensor) -> Tensor:
     """Logarithm of how often each post is in the batch (B, N), padding among them."""
     _, place, counts = torch.unique(post, return_inverse=True, return_counts=True)
-    return counts[place].double().log()
+    logarithm: Tensor = counts[place].double().log()
+    return logarithm
 
 
 def _negatives(own_negative: Tensor, settings: ContrastiveSettings) -> Tensor:
@@ -151,4 +152,5 @@ def _negatives(own_negative: Tensor, settings: ContrastiveSettings) -> Tensor:
     others = is_global | torch.tensor(settings.in_batch, device=own_negative.device)
     own = is_global | own_negative  # (B, N)
     same = torch.eye(B, dtype=torch.bool, device=own_negative.device)[..., None]
-    return torch.where(same, own[:, None], others.expand(B, B, N))
+    negatives: Tensor = torch.where(same, own[:, None], others.expand(B, B, N))
+    return negatives

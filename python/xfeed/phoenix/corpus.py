@@ -20,7 +20,7 @@ import numpy.typing as npt
 from xfeed.errors import BundleError
 from xfeed.phoenix.npz import Npz
 from xfeed.phoenix.table_streams import check_finite
-from xfeed.phoenix.tensor_file import NUMPY_DTYPES, Stream, read_header, strict_json
+from xfeed.phoenix.tensor_file import NUMPY_DTYPES, Entry, Stream, read_header, strict_json
 
 MAX_TOPIC_NAMES: Final = 2**20
 """Different topics that a corpus may have."""
@@ -89,6 +89,43 @@ def published_corpus(path: Path, width: int) -> dict[str, Stream]:
     return streams
 
 
+def check_corpus_header(file: str, header: dict[str, Entry], width: int | None = None) -> None:
+    """Refuses a file whose tensors are not those of a corpus.
+
+    Args:
+        file: for messages.
+        header: from `read_header`.
+        width: D of the vectors; None for any.
+
+    Raises:
+        BundleError: names the tensor.
+    """
+    shapes = {name: entry.shape for name, entry in header.items()}
+    vectors, ids = shapes.get("vectors", ()), shapes.get("post_ids", ())
+    n_posts, found_width = vectors if len(vectors) == 2 else (ids[0] if ids else 0, 0)
+    expected = {
+        "post_ids": ("U64", (n_posts,)),
+        "author_ids": ("U64", (n_posts,)),
+        "vectors": ("F32", (n_posts, found_width if width is None else width)),
+    }
+    if {"topics", "topic_names"} & set(header):
+        names = shapes.get("topic_names", ())
+        expected["topics"] = ("I32", (n_posts,))
+        expected["topic_names"] = ("U8", names if len(names) == 1 else (0,))
+    if set(header) != set(expected):
+        raise BundleError(
+            f"`{file}` has the tensors `{sorted(header)}`, expected `{sorted(expected)}`",
+            code="wrong_tensors",
+        )
+    for name, wanted in expected.items():
+        found = (header[name].dtype, header[name].shape)
+        if found != wanted:
+            raise BundleError(
+                f"tensor `{name}` of `{file}` is `{found}`, expected `{wanted}`",
+                code="wrong_shape",
+            )
+
+
 def read_corpus(path: Path) -> Corpus:
     """Opens a bundle's corpus; vectors are mapped, the rest is read.
 
@@ -96,27 +133,19 @@ def read_corpus(path: Path) -> Corpus:
         BundleError: a tensor is missing, of another dtype or shape, or a topic has no name.
     """
     header = read_header(path)
+    check_corpus_header(path.name, header)
 
-    def tensor(name: str, dtype: str, shape: tuple[int, ...]) -> Any:
-        entry = header.get(name)
-        if entry is None or entry.dtype != dtype or entry.shape != shape:
-            found = None if entry is None else (entry.dtype, entry.shape)
-            raise BundleError(
-                f"tensor `{name}` of `{path.name}` is `{found}`, expected `{(dtype, shape)}`",
-                code="wrong_shape",
-            )
+    def tensor(name: str) -> Any:
+        entry = header[name]
         if entry.start == entry.stop:
-            return np.zeros(shape, NUMPY_DTYPES[dtype])
-        return np.memmap(path, NUMPY_DTYPES[dtype], "r", entry.start, shape)
+            return np.zeros(entry.shape, NUMPY_DTYPES[entry.dtype])
+        return np.memmap(path, NUMPY_DTYPES[entry.dtype], "r", entry.start, entry.shape)
 
-    n_posts = header["post_ids"].shape[0] if "post_ids" in header else 0
-    width = header["vectors"].shape[-1] if "vectors" in header else 0
     topics: npt.NDArray[np.int32] | None = None
     names: tuple[str, ...] = ()
-    if "topics" in header and "topic_names" in header:
-        topics = np.array(tensor("topics", "I32", (n_posts,)))
-        content = bytes(tensor("topic_names", "U8", header["topic_names"].shape))
-        names = _names(path, content)
+    if "topics" in header:
+        topics = np.array(tensor("topics"))
+        names = _names(path, bytes(tensor("topic_names")))
         if len(topics) and not (topics.min() >= 0 and topics.max() < len(names)):
             raise BundleError(
                 f"tensor `topics` of `{path.name}` lies in `[{topics.min()}, {topics.max()}]`, "
@@ -124,9 +153,9 @@ def read_corpus(path: Path) -> Corpus:
                 code="bad_row",
             )
     return Corpus(
-        np.array(tensor("post_ids", "U64", (n_posts,))),
-        np.array(tensor("author_ids", "U64", (n_posts,))),
-        tensor("vectors", "F32", (n_posts, width)),
+        np.array(tensor("post_ids")),
+        np.array(tensor("author_ids")),
+        tensor("vectors"),
         topics,
         names,
     )

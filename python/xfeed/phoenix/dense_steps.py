@@ -178,7 +178,8 @@ class Muon:
         blocks = mixed.view(rows, -1, columns).transpose(0, 1)  # (n, rows, columns)
         scale = self.settings.scale * max(rows, columns) ** 0.5
         turned = orthogonal(blocks, self.settings.dtype) * scale
-        return turned.transpose(0, 1).reshape(mixed.shape).to(mixed.dtype)
+        update: Tensor = turned.transpose(0, 1).reshape(mixed.shape).to(mixed.dtype)
+        return update
 
 
 def orthogonal(blocks: Tensor, dtype: torch.dtype) -> Tensor:
@@ -192,7 +193,7 @@ def orthogonal(blocks: Tensor, dtype: torch.dtype) -> Tensor:
         dtype: precision of the iteration; bfloat16 moves single numbers by a few hundredths.
     """
     a, b, c = NEWTON_SCHULZ
-    x = blocks.to(dtype)
+    x: Tensor = blocks.to(dtype)
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + NORM_EPS)
     is_tall = x.shape[-2] > x.shape[-1]
     x = x.mT if is_tall else x

@@ -27,6 +27,8 @@ def wide(dtype: torch.dtype) -> torch.dtype:
 def rms_norm(x: Tensor, scale: Tensor) -> Tensor:
     """Root-mean-square norm over the last axis: ``scale * x / sqrt(mean(x^2) + eps)``."""
     y = x.to(wide(x.dtype))
+    if x.is_cuda:  # one kernel there; on a CPU it is made of the same steps
+        return functional.rms_norm(y, scale.shape, scale.to(y.dtype), NORM_EPS).to(x.dtype)
     return (scale * y * torch.rsqrt(y.square().mean(-1, keepdim=True) + NORM_EPS)).to(x.dtype)
 
 
@@ -126,14 +128,22 @@ class Layer(nn.Module):
         )
 
     def cap(self, logits: Tensor) -> Tensor:
-        """Scales query-key products and bounds them softly."""
-        logits = logits.to(wide(logits.dtype)) * self.config.attention_multiplier
-        bound = self.config.attention_cap
+        """Scales query-key products and bounds them softly.
+
+        Without gradients the products are changed in place: there are many, and fresh memory
+        for each step costs more than the arithmetic.
+        """
+        scale, bound = self.config.attention_multiplier, self.config.attention_cap
+        logits = logits.to(wide(logits.dtype))
+        in_place = not torch.is_grad_enabled()
         if bound is None:
-            return logits
+            return logits.mul_(scale) if in_place else logits * scale
         if self.config.attention_cap_kind == "soft_sign":
+            logits = logits.mul_(scale) if in_place else logits * scale
             return logits / (1 + logits.abs() / bound)
-        return bound * torch.tanh(logits / bound)
+        if in_place:
+            return logits.mul_(scale / bound).tanh_().mul_(bound)
+        return bound * torch.tanh(logits * (scale / bound))
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """Adds attention (B, G, R, T, K) and the feed-forward part to the stream (B, T, D)."""

@@ -179,14 +179,17 @@ def dwell_loss(
     return (errors * counted).sum() / counted.sum().clamp_min(1)
 
 
-def activation_penalty(hidden: Tensor, valid: Tensor) -> Tensor:
+def activation_penalty(hidden: Tensor, valid: Tensor, n_positions: int | None = None) -> Tensor:
     """Mean square of the last layer's output, 0 at invalid positions; not yet weighed.
 
     Args:
         hidden: (B, T, D) before the final norm.
         valid: (B, T).
+        n_positions: positions of each sample that the mean is over, if more than T: the released
+            code pads sequences to a multiple of 128 and counts the padding.
     """
-    return (hidden.square().mean(-1) * valid).mean()
+    B, T = valid.shape
+    return (hidden.square().mean(-1) * valid).sum() / max(B * (n_positions or T), 1)
 
 
 def _counted(valid: Tensor, weights: Tensor | None, dtype: torch.dtype) -> Tensor:

@@ -155,9 +155,12 @@ def pr_auc(labels: Bools, probabilities: Floats) -> float | None:
     return float((steps * precision).sum() / n_positive)
 
 
-def published_calibration(labels: Bools, probabilities: Floats) -> float:
-    """Expected over observed positives as published: ``sum(p) / max(sum(y) + 1e-4, 1)``."""
-    return float(probabilities.astype(np.float64).sum() / max(float(labels.sum()) + 1e-4, 1.0))
+def published_calibration(
+    labels: Bools, probabilities: Floats, weights: Floats | None = None
+) -> float:
+    """Expected over observed positives as published: ``sum(w p) / max(sum(w y) + 1e-4, 1)``."""
+    w = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
+    return float((w * probabilities).sum() / max(float((w * labels).sum()) + 1e-4, 1.0))
 
 
 class Smoothed:

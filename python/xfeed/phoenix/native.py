@@ -23,9 +23,19 @@ DType = Literal["float32", "bfloat16", "int8"]
 """Numbers in which matrices are multiplied; everything else is float32."""
 
 _PARAMETERS: Final = (
-    "attention_norm attention_out_norm ffn_norm ffn_out_norm query_norm key_norm query key value "
-    "attention_out ffn_gate ffn_down"
-).split()
+    "attention_norm",
+    "attention_out_norm",
+    "ffn_norm",
+    "ffn_out_norm",
+    "query_norm",
+    "key_norm",
+    "query",
+    "key",
+    "value",
+    "attention_out",
+    "ffn_gate",
+    "ffn_down",
+)
 
 _SPARE_POSITIONS: Final = 2_048
 """Rotations are computed this far beyond the history, and again when slots go further."""
@@ -129,9 +139,7 @@ class NativeTransformer:
         last = None if hidden is None else torch.from_numpy(hidden)
         return NativeContext(inner, last, self._next_position)
 
-    def attend(
-        self, context: NativeContext, tokens: Tensor, first_slot: int | None = 0
-    ) -> Tensor:
+    def attend(self, context: NativeContext, tokens: Tensor, first_slot: int | None = 0) -> Tensor:
         """Runs candidates through the layers, each alone against its viewer.
 
         Args:

@@ -53,7 +53,8 @@ def initialise(model: nn.Module, generator: torch.Generator) -> None:
     Heads start ten times smaller, so that a fresh ranker predicts its biases.
     """
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        # by name, so that the order in which a model declares them does not change anything
+        for name, parameter in sorted(model.named_parameters()):
             if parameter.ndim < 2:
                 continue
             std = parameter.shape[0] ** -0.5

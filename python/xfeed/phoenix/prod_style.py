@@ -40,6 +40,10 @@ CATEGORIES: Final[tuple[Category, ...]] = (
 """What the flagship ranker knows about the moment."""
 
 
+COUNTRY_AND_LANGUAGE: Final = ViewerFeatures(("country", "language"), padded_width=2_048)
+"""What the flagship towers know about the viewer."""
+
+
 def dwell_heads(head: int) -> tuple[DwellHead, ...]:
     """Dwell as in August 2026: up to 300 s in the gallery, a share of 30 s elsewhere."""
     return (
@@ -117,7 +121,7 @@ def prod_style_retrieval(
 ) -> PhoenixConfig:
     """Two towers with the profile of August 2026: neither viewers nor posts have rows.
 
-    A history is authors, semantic ids, actions and hours; so is a post without the last two.
+    A history is authors, semantic ids, actions and hours; a post only the first two.
 
     Args:
         emb_size: width of the transformer and of the tables.
@@ -131,7 +135,6 @@ def prod_style_retrieval(
             flagship; without, normed queries and no token of the viewer, as nano.
     """
     key_size = emb_size // n_query_heads
-    posts, authors = n_rows
     return PhoenixConfig(
         emb_size=emb_size,
         table_width=emb_size,
@@ -141,8 +144,8 @@ def prod_style_retrieval(
         key_size=key_size,
         history_len=history_len,
         user=user_hash(2),
-        item=item_hash(posts),
-        author=author_hash(authors),
+        item=item_hash(n_rows[0]),
+        author=author_hash(n_rows[1]),
         n_actions=n_actions,
         n_continuous=0,
         history_attention="bidirectional",
@@ -159,9 +162,7 @@ def prod_style_retrieval(
         item_rows=False,
         semantic_ids=SemanticIdConfig(emb_size, cross_attention=True),
         moment=MomentConfig(("timezone", "hour", "weekday"), (16, 16, 8)),
-        viewer_features=ViewerFeatures(("country", "language"), padded_width=2_048)
-        if legacy_attention
-        else None,
+        viewer_features=COUNTRY_AND_LANGUAGE if legacy_attention else None,
         action_slices=emb_size % n_actions == 0,
         dwell_input=False,
         user_out_norm=True,

@@ -153,17 +153,21 @@ def preset(name: str) -> Preset:
 
 
 def for_training(name: str) -> Preset:
-    """A preset with the heads of xfeed's own actions instead of the published numbers.
+    """A preset as far as xfeed's own events can feed it.
+
+    It has the heads of our actions instead of the published numbers, and no network addresses.
+    Our posts have no semantic ids yet, so they have rows of their own in retrieval too; without
+    either, all posts of an author would be one.
 
     Raises:
         ConfigError: there is none of that name.
     """
     found = preset(name)
-    return Preset(_own_heads(found.ranker), _own_heads(found.retrieval))
+    return Preset(_for_our_events(found.ranker), _for_our_events(found.retrieval))
 
 
-def _own_heads(config: PhoenixConfig) -> PhoenixConfig:
-    """Our actions are too few for slices, and our events know no network addresses."""
+def _for_our_events(config: PhoenixConfig) -> PhoenixConfig:
+    """One of the models; the width of its tables need not be a multiple of our actions."""
     return replace(
         config,
         n_actions=N_DISCRETE,
@@ -171,4 +175,6 @@ def _own_heads(config: PhoenixConfig) -> PhoenixConfig:
         dwell_heads=dwell_heads(DWELL) if config.dwell_heads else (),
         action_slices=False,
         address=None,
+        semantic_ids=None,
+        item_rows=True,
     )

@@ -109,7 +109,7 @@ class TrainingTables:
         generator: torch.Generator,
         rule: RowRule | None = None,
     ) -> None:
-        _check_memory(config)
+        check_memory(config)
         self.config = config
         self.tables = {
             name: RowTable(hashed.n_rows, config.table_width, init_std, generator, rule)
@@ -190,7 +190,7 @@ class TrainingTables:
             table.forget()
 
 
-def _check_memory(config: PhoenixConfig) -> None:
+def check_memory(config: PhoenixConfig) -> None:
     """Refuses tables that cannot be held beside their gradients' sums.
 
     Raises:

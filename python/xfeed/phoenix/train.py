@@ -25,6 +25,8 @@ from xfeed.phoenix.examples import Examples
 from xfeed.phoenix.optimize import ProgressCallback
 from xfeed.phoenix.parallel import side_by_side
 from xfeed.phoenix.rival import rival_loss
+from xfeed.phoenix.table_streams import TableDtype
+from xfeed.phoenix.tables import check_memory
 from xfeed.phoenix.train_ranker import TrainedRanker, train_ranker
 from xfeed.phoenix.train_retrieval import TrainedRetrieval, train_retrieval
 
@@ -96,6 +98,7 @@ def fit(
     log_offset: int = 0,
     retrieval_config: PhoenixConfig | None = None,
     rival: Path | None = None,
+    table_dtype: TableDtype = "float32",
 ) -> FitReport:
     """Trains, evaluates on the newest impressions and writes a bundle.
 
@@ -112,6 +115,7 @@ def fit(
         log_offset: last event of the log that the columns hold; kept in the bundle.
         retrieval_config: shape of the towers.
         rival: directory of a bundle to measure on the same impressions, named by its id, or None.
+        table_dtype: how the bundle stores embedding rows; the evaluation is in float32.
 
     Returns:
         What was done and measured.
@@ -119,7 +123,7 @@ def fit(
     Raises:
         BundleError: the directory is taken, or training ended with values that are not finite;
             nothing is written then.
-        ConfigError: there is nothing to train on.
+        ConfigError: there is nothing to train on, or the tables do not fit into memory.
     """
     started = time.perf_counter()
     directory = Path(out_dir)
@@ -127,6 +131,8 @@ def fit(
     examples = Examples.split(interactions, train_config.held_out_fraction)
     limit = train_config.max_evaluation_impressions
     towers_config = retrieval_config or phoenix_config
+    for config in (phoenix_config, towers_config):
+        check_memory(config)
 
     def make_ranker(report: ProgressCallback) -> tuple[TrainedRanker, RankerReport]:
         trained = train_ranker(posts, examples, phoenix_config, train_config, report)
@@ -158,6 +164,7 @@ def fit(
         retrieval=_parts(retrieval, towers_config),
         metrics=metrics,
         log_offset=log_offset,
+        table_dtype=table_dtype,
     )
     before = None
     if rival is not None:

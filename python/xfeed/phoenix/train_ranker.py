@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -140,7 +140,7 @@ def with_negatives(batch: Batch, rng: np.random.Generator) -> tuple[Batch, Tenso
     differs = batch.viewer_key[other] != batch.viewer_key
     found = torch.from_numpy(differs.any(0))
     donor = torch.from_numpy(other[differs.argmax(0), np.arange(B)])
-    columns = {}
+    columns: dict[str, Any] = {}
     for field in fields(batch.candidates):
         column = getattr(batch.candidates, field.name)
         columns[field.name] = None if column is None else torch.cat((column, column[donor]), 1)

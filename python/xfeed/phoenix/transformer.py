@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from xfeed.phoenix.attention import beside, beside_fused, within, within_fused
+from xfeed.phoenix.attention import all_seen, beside, beside_fused, within, within_fused
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.layer import Layer, rms_norm, rotation, wide
 
@@ -144,8 +144,7 @@ class Transformer(nn.Module):
         x = tokens.to(self.dtype)
         cos, sin = rotation(self.positions(valid).to(wide(x.dtype)), self.config.key_size)
         fused = self._fuses_attention(x)
-        # the fastest kernels have no mask, so ask whether one is needed
-        unmasked = fused and self.config.history_attention == "bidirectional" and bool(valid.all())
+        unmasked = self.config.history_attention == "bidirectional" and all_seen(valid)
         seen = None if unmasked else self.visible(valid)
         keys, values = [], []
         for depth, layer in enumerate(self.layers, start=1):
@@ -185,8 +184,9 @@ class Transformer(nn.Module):
         if self.config.positions == "slot" and first_slot is not None:
             position = position + torch.arange(first_slot, first_slot + C, device=x.device)
         cos, sin = rotation(position, self.config.key_size)
-        fused = self._fuses_attention(x) and not torch.is_grad_enabled()
-        fused = fused and bool(context.valid.all())  # the kernel over candidates has no mask
+        seen = None if all_seen(context.valid) else context.valid
+        # the kernel over candidates has no mask and no gradient
+        fused = self._fuses_attention(x) and seen is None and not torch.is_grad_enabled()
         for layer, *kept in zip(self.layers, context.keys, context.values, strict=True):
             assert isinstance(layer, Layer)
             q, k, v = layer.project(rms_norm(x, layer.attention_norm), cos, sin)
@@ -194,7 +194,7 @@ class Transformer(nn.Module):
             if fused:
                 attended = beside_fused(layer, q, own, known)
             else:
-                attended = beside(layer, q, own, known, context.valid)
+                attended = beside(layer, q, own, known, seen)
             x = layer.finish(x, attended)
         return x
 

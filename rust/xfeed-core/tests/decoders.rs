@@ -16,6 +16,7 @@ fn run(target: &str, bytes: &[u8]) {
         "protobuf" => targets::protobuf(bytes),
         "snapshot" => targets::snapshot(bytes),
         "store" => targets::store(bytes),
+        "tensors" => targets::tensors(bytes),
         other => panic!("there is no target `{other}`"),
     }
 }

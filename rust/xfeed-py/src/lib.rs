@@ -28,9 +28,7 @@ mod _core {
     #[pymodule_export]
     use crate::candidates::CandidateBatch;
     #[pymodule_export]
-    use crate::embed::{
-        EmbeddingTable, HashFamily, RowAdagrad, gather_hashed, gather_rows, write_tables,
-    };
+    use crate::embed::{EmbeddingTable, HashFamily, RowAdagrad, write_tables};
     #[pymodule_export]
     use crate::event::{
         EventBatch, decode_events, decode_protobuf, encode_protobuf, event_schema, id_of_text,

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from xfeed._core import Query, World
+    from xfeed.config import RetrievalConfig
     from xfeed.mixer.stages import Model, Parts
+    from xfeed.phoenix.index import Index
 
 NEVER: Final = 2**64 - 1
 """A generation that no world reaches."""
 
 
 class Retrieval:
-    """Searches all live originals exactly: the largest dot products with the viewer's vector.
+    """Searches all live originals: the largest dot products with the viewer's vector.
 
     Before each search the index takes in which posts came, went or were edited since the last one,
     and only those get a vector: a new post is found by the next request. What was found is looked
@@ -39,7 +41,9 @@ class Retrieval:
         self._model = parts.model
         self._max_results = parts.config.retrieval.max_results
         self._max_age_ms = parts.config.filters.age.max_age_secs * 1_000
-        self._posts = None if parts.model is None else PostIndex(parts.world, parts.model)
+        self._posts: PostIndex | None = None
+        if parts.model is not None:
+            self._posts = PostIndex(parts.world, parts.model, parts.config.retrieval)
 
     def find(self, query: Query) -> npt.NDArray[np.uint64]:
         """Posts within the age limit by authors who are not followed, best first."""
@@ -70,13 +74,15 @@ class PostIndex:
     Args:
         world: the state.
         model: what gives posts their vectors.
+        config: which index.
     """
 
-    def __init__(self, world: World, model: Model) -> None:
+    def __init__(self, world: World, model: Model, config: RetrievalConfig) -> None:
         self._world = world
         self._model = model
+        self._config = config
         self._lock = threading.Lock()
-        self._index: VectorIndex | None = None
+        self._index: Index | None = None
         self._bundle_id = model.bundle_id
         self._generation = NEVER
         self._not_finite: set[int] = set()
@@ -86,7 +92,7 @@ class PostIndex:
         """Live originals that cannot be found, because their vectors are not finite."""
         return len(self._not_finite)
 
-    def refreshed(self) -> VectorIndex:
+    def refreshed(self) -> Index:
         """The index after every change that the world knows now."""
         with self._lock:
             if self._bundle_id != self._model.bundle_id:
@@ -119,14 +125,21 @@ class PostIndex:
         original = columns["is_original"]
         return {name: np.ascontiguousarray(column[original]) for name, column in columns.items()}
 
-    def _embedded(self, columns: dict[str, npt.NDArray[Any]]) -> VectorIndex:
+    def _embedded(self, columns: dict[str, npt.NDArray[Any]]) -> Index:
         """A new index."""
-        width = self._model.post_vectors(post_columns({n: c[:0] for n, c in columns.items()}))
-        index = VectorIndex(width.shape[1])
+        nothing = post_columns({name: column[:0] for name, column in columns.items()})
+        index = self._empty(self._model.post_vectors(nothing).shape[1])
         self._embed(index, columns)
         return index
 
-    def _embed(self, index: VectorIndex, columns: dict[str, npt.NDArray[Any]]) -> None:
+    def _empty(self, width: int) -> Index:
+        if self._config.index == "exact":
+            return VectorIndex(width, self._config.dtype)
+        from xfeed.phoenix.ann import AnnIndex
+
+        return AnnIndex(width)
+
+    def _embed(self, index: Index, columns: dict[str, npt.NDArray[Any]]) -> None:
         """Gives posts their vectors, and removes those whose vectors are not finite."""
         posts: npt.NDArray[np.uint64] = columns["post_id"]
         vectors = self._model.post_vectors(post_columns(columns))
@@ -141,6 +154,6 @@ class PostIndex:
             columns["author_id"][finite],
         )
 
-    def _remove(self, index: VectorIndex, posts: npt.NDArray[np.uint64]) -> None:
+    def _remove(self, index: Index, posts: npt.NDArray[np.uint64]) -> None:
         index.delete(posts)
         self._not_finite.difference_update(posts.tolist())

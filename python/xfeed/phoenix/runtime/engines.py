@@ -105,10 +105,9 @@ class RankerEngine(_Engine):
         self._model = Ranker(config)
         super().__init__(self._model, config, tensors, tables, options)
         self._heads = heads
-        self.joins = options.chosen_engine == "torch"
-        """Whether requests gain from being computed together; Rust takes them one by one."""
-        alone = options.max_batch_viewers == 1 and torch.get_num_threads() == 1
-        self.is_exact = not self.joins or (alone and self.device.type == "cpu")
+        one_by_one = options.group_len == 1 and torch.get_num_threads() == 1
+        on_cpu = self.device.type == "cpu"
+        self.is_exact = options.chosen_engine == "native" or (one_by_one and on_cpu)
         """Whether a candidate's scores have the same bits whatever is computed beside it.
 
         Torch splits work among threads by its size, a GPU's matrix library chooses its order of
@@ -151,9 +150,9 @@ class RankerEngine(_Engine):
             posts, candidates = moved((posts, candidates), self.device, self.dtype)
             scores = self._model.score_candidates(context, posts, candidates, None)
             seconds = self._model.seconds(scores, candidates).float().cpu()
-            probabilities = scores.logits.float().sigmoid().cpu()
+            logits = scores.logits.float().cpu()
         return [
-            self._heads.spread(probabilities[i, : len(part)], seconds[i, : len(part)])
+            self._heads.spread(logits[i, : len(part)], seconds[i, : len(part)])
             for i, part in enumerate(parts)
         ]
 

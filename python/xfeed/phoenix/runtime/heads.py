@@ -93,19 +93,31 @@ class HeadMap:
         present[:, self.columns == UNKNOWN] = 0
         return torch.from_numpy(present)
 
-    def spread(self, probabilities: Tensor, seconds: Tensor) -> npt.NDArray[np.float32]:
+    def spread(self, logits: Tensor, seconds: Tensor) -> npt.NDArray[np.float32]:
         """Heads as columns of the action table.
 
         Args:
-            probabilities: (C, A).
+            logits: (C, A) log-odds.
             seconds: (C, n_continuous).
 
         Returns:
-            (C, 27); NaN where no head fills the column.
+            (C, 27) probabilities, then seconds; NaN where no head fills the column.
         """
-        out = np.full((len(probabilities), len(ACTIONS)), np.nan, dtype=np.float32)
+        out = np.full((len(logits), len(ACTIONS)), np.nan, dtype=np.float32)
         known = self.columns != UNKNOWN
-        out[:, self.columns[known]] = probabilities.numpy()[:, known]
+        out[:, self.columns[known]] = _probabilities(logits.numpy())[:, known]
         if self.dwell_head is not None:
             out[:, INDEX["dwell_time"]] = seconds[:, self.dwell_head].numpy()
         return out
+
+
+def _probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Log-odds as probabilities.
+
+    By NumPy, whose result for a value does not depend on where it stands in the array; torch
+    treats the rest of a thread's share in another way, so a last bit would depend on the others.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        one = np.float32(1)
+        probabilities: npt.NDArray[np.float32] = one / (one + np.exp(-logits))
+    return probabilities

@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -111,6 +111,7 @@ class KnownHistory:
         n, S = len(self), max(len(self), 1)
         posts = self.posts if n else PostColumns.zeros(1)
         place = torch.arange(S)[None]
+        moments: dict[str, Any] = {name: _padded(one, S) for name, one in self.moments.items()}
         inputs = HistoryInputs(
             user_rows=tables.rows("user", np.array([self.viewer_key], dtype=np.uint64)),
             # an unknown viewer is a known viewer without rows, as in training
@@ -120,7 +121,7 @@ class KnownHistory:
             actions=heads.multi_hot(np.pad(self.actions, (0, S - n)))[None],
             surface=_padded(torch.from_numpy(self.surface.astype(np.int64)), S),
             dwell_secs=_padded(torch.from_numpy(self.dwell_secs), S),
-            **{name: _padded(moment, S) for name, moment in self.moments.items()},
+            **moments,
         )
         return tables.posts(posts), inputs
 

@@ -50,9 +50,7 @@ class ScoreCache:
         """Whether anything is kept at all."""
         return self._max_entries > 0
 
-    def fill(
-        self, key: bytes, facts: Facts, out: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.int64]:
+    def fill(self, key: bytes, facts: Facts, out: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
         """Writes kept predictions to their rows of `out`.
 
         Args:

@@ -81,9 +81,7 @@ class Phoenix:
             options.context_cache_bytes, nbytes_of
         )
         self._scores = ScoreCache(options.score_cache_entries if self._ranker.is_exact else 0)
-        self._batcher = Batcher(
-            self._run, options.max_batch_viewers if self._ranker.joins else 1, options.batch_wait_ms
-        )
+        self._batcher = Batcher(self._run, options.group_len, options.batch_wait_ms)
         self._lock = threading.Lock()
         self._n_not_finite = self._n_unscored = 0
         if options.warm_up:

@@ -9,6 +9,10 @@
 //!
 //! Rows are independent, so the result does not depend on the number of threads. Row 0 is padding and
 //! stays as it is.
+#![expect(
+    clippy::inline_always,
+    reason = "what `simd_fn!` calls must be inlined, else it keeps narrow instructions"
+)]
 
 use super::cells::{Bfloat16, Dtype, Float32, Trained};
 use super::table::EmbeddingTable;
@@ -167,9 +171,9 @@ impl RowAdagrad {
             ));
         }
         table.check_rows(rows)?;
-        if let Some(pair) = rows.windows(2).find(|pair| pair[0] >= pair[1]) {
+        if let Some(at) = (1..rows.len()).find(|at| rows[at - 1] >= rows[*at]) {
             return Err(Error::shape(
-                format!("row `{}` comes after row `{}`", pair[1], pair[0]),
+                format!("row `{}` comes after row `{}`", rows[at], rows[at - 1]),
                 "add up the gradients of equal rows and sort, as np.unique does",
             ));
         }

@@ -1,4 +1,8 @@
 //! The types of numbers that tables are stored in, and how they become float32 and come from it.
+#![expect(
+    clippy::inline_always,
+    reason = "what `simd_fn!` calls must be inlined, else it keeps narrow instructions"
+)]
 
 use half::{bf16, f16};
 
@@ -67,6 +71,12 @@ pub(super) trait Cell {
     fn value(raw: Self::Raw, scale: f32) -> f32;
 }
 
+/// The upper bit, everywhere.
+#[inline(always)]
+fn mask(bits: u32) -> u32 {
+    (bits >> 31).wrapping_neg()
+}
+
 pub(super) struct Float32;
 pub(super) struct Float16;
 pub(super) struct Bfloat16;
@@ -105,13 +115,12 @@ impl Cell for Float16 {
         let normal = shifted + BIAS;
         let special = normal + ((128 - 16) << 23);
         let small = f32::from_bits(normal + (1 << 23)) - f32::from_bits(BIAS + (1 << 23));
-        let magnitude = if exponent == EXPONENT {
-            special
-        } else if exponent == 0 {
-            small.to_bits()
-        } else {
-            normal
-        };
+        // All ones where the exponent is 0, and where it is the largest.
+        let is_small = mask(exponent.wrapping_sub(1));
+        let is_special = mask((EXPONENT - 1).wrapping_sub(exponent));
+        let magnitude = (small.to_bits() & is_small)
+            | (special & is_special)
+            | (normal & !(is_small | is_special));
         f32::from_bits(magnitude | (bits & 0x8000) << 16)
     }
 }

@@ -1,7 +1,7 @@
 //! Tables in files.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::sync::Arc;
 
 use memmap2::Mmap;
@@ -31,6 +31,7 @@ impl EmbeddingTable {
     /// When the file is damaged, has no such tensor, or it cannot be a table.
     pub fn open(mut file: &File, tensor: &str, copy: bool) -> Result<Self> {
         let file_len = file.metadata()?.len();
+        file.rewind()?;
         let tensors = read_header(&mut file, file_len)?;
         let cells = find(&tensors, tensor)?;
         let (dtype, n_rows, width) = table_shape(cells)?;

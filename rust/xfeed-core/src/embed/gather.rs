@@ -1,4 +1,8 @@
 //! Copies table rows into the buffer that the model reads.
+#![expect(
+    clippy::inline_always,
+    reason = "what `simd_fn!` calls must be inlined, else it keeps narrow instructions"
+)]
 
 use rayon::prelude::*;
 

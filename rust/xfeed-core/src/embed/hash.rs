@@ -1,4 +1,8 @@
 //! The published family of hash functions.
+#![expect(
+    clippy::inline_always,
+    reason = "what `simd_fn!` calls must be inlined, else it keeps narrow instructions"
+)]
 
 use crate::error::{Error, Result};
 
@@ -144,10 +148,6 @@ impl Divisor {
     /// `x mod value`. The quotient by the reciprocal is right or one too small: it falls short of
     /// `x / value` by `x * e / (value * 2^64)` with `e <= value`, which is below 1.
     #[inline(always)]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the upper half of 128 bits is 64 bits"
-    )]
     fn remainder(self, x: u64) -> u64 {
         let quotient = ((u128::from(x) * u128::from(self.reciprocal)) >> 64) as u64;
         let rest = x - quotient * self.value;

@@ -6,6 +6,10 @@
 //! afterwards, the next read behind its new end stops the process with `SIGBUS`, and when somebody
 //! overwrites it in place, numbers change. Replace such a file by renaming another one over it: an open
 //! map keeps the file that it was made of. [`Memory::read`] makes a copy that nothing can change.
+#![expect(
+    clippy::inline_always,
+    reason = "what `simd_fn!` calls must be inlined, else it keeps narrow instructions"
+)]
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

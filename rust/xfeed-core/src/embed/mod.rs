@@ -10,7 +10,6 @@ mod file;
 mod gather;
 mod hash;
 mod map;
-mod plain;
 mod safetensors;
 mod table;
 
@@ -18,6 +17,5 @@ pub use adagrad::{Decay, RowAdagrad};
 pub use cells::Dtype;
 pub use file::write_tables;
 pub use hash::{HashFamily, HashedRows, TableHash};
-pub use plain::{gather_hashed, gather_rows};
 pub use safetensors::{TensorInfo, read_header};
 pub use table::EmbeddingTable;

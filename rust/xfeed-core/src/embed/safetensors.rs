@@ -112,7 +112,7 @@ pub fn read_header(file: &mut impl Read, file_len: u64) -> Result<Vec<TensorInfo
     if header.len() as u64 != len {
         return Err(bad("the header ends early"));
     }
-    let entries: Entries = serde_json::from_slice(&header).map_err(|error| bad(error))?;
+    let entries: Entries = serde_json::from_slice(&header).map_err(bad)?;
     let mut tensors = Vec::with_capacity(entries.0.len());
     for (name, entry) in entries.0 {
         tensors.push(checked(name, entry, data_start)?);
@@ -214,7 +214,7 @@ pub(super) fn write_header(
         }
         start += len;
     }
-    let mut text = serde_json::to_vec(&header).map_err(|error| bad(error))?;
+    let mut text = serde_json::to_vec(&header).map_err(bad)?;
     text.resize((text.len() + 8).next_multiple_of(ALIGNMENT) - 8, b' ');
     out.write_all(&(text.len() as u64).to_le_bytes())?;
     out.write_all(&text)?;

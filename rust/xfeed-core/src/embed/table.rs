@@ -28,7 +28,7 @@ impl EmbeddingTable {
     /// When the shape does not fit, the memory is short, or a number cannot be held: a finite one that
     /// would become infinite, and for int8 any that is not finite.
     pub fn from_f32(values: &[f32], width: usize, dtype: Dtype) -> Result<Self> {
-        let n_rows = if width == 0 { 0 } else { values.len() / width };
+        let n_rows = values.len().checked_div(width).unwrap_or(0);
         let mut table = Self::zeroed(n_rows, width, dtype)?;
         if n_rows * width != values.len() {
             return Err(Error::shape(
@@ -180,7 +180,7 @@ pub(super) fn check_size(n_rows: usize, width: usize, dtype: Dtype) -> Result<(u
     match (
         rows,
         cells,
-        floats.filter(|len| *len <= isize::MAX as usize),
+        floats.filter(|len| isize::try_from(*len).is_ok()),
     ) {
         (Some(rows), Some(cells), Some(_)) if width > 0 => Ok((rows, cells)),
         _ => Err(Error::shape(

@@ -116,25 +116,34 @@ pub(super) struct Bounds<'a> {
     pub(super) stride: usize,
 }
 
+/// What rows attend to.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    /// Keys and values of a layer, by key/value head.
+    pub(super) memories: &'a [Memory],
+    /// Whether each row also sees its own key and value.
+    pub(super) to_itself: bool,
+    /// What may be seen.
+    pub(super) bounds: Bounds<'a>,
+}
+
 lanes_fn! {
-    /// Attends `n_rows` rows (queries, keys, values side by side) to the memories of a layer.
+    /// Attends `n_rows` rows (queries, keys, values side by side) to what they see.
     ///
-    /// With `to_itself` each row also sees its own key and value. `scores` has room for eight rows
-    /// of bounds. Writes rows of the width of the queries.
+    /// `scores` has room for eight rows of bounds. Writes rows of the width of the queries.
     pub(super) fn attend_rows<L; R, V>(
-        heads: &Heads, qkv: &[f32], n_rows: usize, memories: &[Memory], to_itself: bool,
-        bounds: Bounds<'_>, scores: &mut [f32], out: &mut [f32],
+        heads: &Heads, qkv: &[f32], n_rows: usize, seen: Seen<'_>, scores: &mut [f32], out: &mut [f32],
     ) {
         match heads.cap {
             Cap::None => {
                 let factor = L::splat(heads.multiplier);
                 let soft = |x: L| x.mul(factor);
-                attend::<L, R, V>(heads, soft, qkv, n_rows, memories, to_itself, bounds, scores, out);
+                attend::<L, R, V>(heads, soft, qkv, n_rows, seen, scores, out);
             }
             Cap::Tanh(cap) => {
                 let (factor, cap) = (L::splat(heads.multiplier / cap), L::splat(cap));
                 let soft = |x: L| tanh(x.mul(factor)).mul(cap);
-                attend::<L, R, V>(heads, soft, qkv, n_rows, memories, to_itself, bounds, scores, out);
+                attend::<L, R, V>(heads, soft, qkv, n_rows, seen, scores, out);
             }
             Cap::SoftSign(cap) => {
                 let (factor, inverse) = (L::splat(heads.multiplier), L::splat(1.0 / cap));
@@ -142,7 +151,7 @@ lanes_fn! {
                     let x = x.mul(factor);
                     x.div(x.abs().mul_add(inverse, L::splat(1.0)))
                 };
-                attend::<L, R, V>(heads, soft, qkv, n_rows, memories, to_itself, bounds, scores, out);
+                attend::<L, R, V>(heads, soft, qkv, n_rows, seen, scores, out);
             }
         }
     }
@@ -150,19 +159,27 @@ lanes_fn! {
 
 /// [`attend_rows`] with the soft bound chosen.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "inlined into its only caller")]
 fn attend<L: Lanes, const R: usize, const V: usize>(
     heads: &Heads,
     soft: impl Fn(L) -> L + Copy,
     qkv: &[f32],
     n_rows: usize,
-    memories: &[Memory],
-    to_itself: bool,
-    bounds: Bounds<'_>,
+    seen: Seen<'_>,
     scores: &mut [f32],
     out: &mut [f32],
 ) {
     let (width, stride, out_stride) = (heads.width(), heads.row_width(), heads.queries_width());
+    let Seen {
+        memories,
+        to_itself,
+        bounds,
+    } = seen;
+    // a candidate always sees itself, so that its sum cannot vanish
+    let tame = to_itself
+        && match heads.cap {
+            Cap::None => false,
+            Cap::Tanh(cap) | Cap::SoftSign(cap) => cap <= TAME,
+        };
     let per_group = heads.n_queries / heads.n_groups;
     for head in 0..heads.n_queries {
         let group = head / per_group;
@@ -191,7 +208,11 @@ fn attend<L: Lanes, const R: usize, const V: usize>(
                     row[keys.width() + 1..].fill(0.0);
                 }
                 let bounds = &bounds.data[(first + r) * bounds.stride..][..score_stride];
-                *sum = softmax::<L>(row, bounds, soft);
+                *sum = if tame {
+                    softmax_tame::<L>(row, bounds, soft)
+                } else {
+                    softmax::<L>(row, bounds, soft)
+                };
             }
             let weights = Rows {
                 data: scores,
@@ -214,6 +235,23 @@ fn attend<L: Lanes, const R: usize, const V: usize>(
             }
         }
     }
+}
+
+/// Largest bound of logits whose exponentials can be summed as they are.
+const TAME: f32 = 60.0;
+
+/// Turns bounded products into weights that have not been divided by their sum, and returns that.
+#[inline(always)]
+fn softmax_tame<L: Lanes>(row: &mut [f32], bounds: &[f32], soft: impl Fn(L) -> L) -> f32 {
+    let row: &mut [Line] = row.as_chunks_mut::<LANES>().0;
+    let bounds: &[Line] = bounds.as_chunks::<LANES>().0;
+    let mut sum = L::splat(0.0);
+    for (x, bound) in row.iter_mut().zip(bounds) {
+        let weight = exp(L::load(bound).min(soft(L::load(x))));
+        weight.store(x);
+        sum = sum.add(weight);
+    }
+    sum.sum()
 }
 
 /// Turns products into weights that have not been divided by their sum, and returns that.

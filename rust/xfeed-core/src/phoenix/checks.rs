@@ -1,6 +1,6 @@
 //! The trunk against the same formulas in plain `f64`, and its speed.
 
-use super::attention::{Bounds, Cap, Heads, Memory, attend_rows};
+use super::attention::{Bounds, Cap, Heads, Memory, Seen, attend_rows};
 use super::context::candidate_bounds;
 use super::{LayerWeights, Numbers, Rotations, Shape, Tokens, Trunk};
 
@@ -83,16 +83,12 @@ fn attention_equals_plain_arithmetic_for_odd_sizes() {
             data: &bounds,
             stride: 0,
         };
-        attend_rows(
-            &heads,
-            &qkv,
-            8,
-            &memories,
-            true,
-            shared,
-            &mut scores,
-            &mut out,
-        );
+        let seen = Seen {
+            memories: &memories,
+            to_itself: true,
+            bounds: shared,
+        };
+        attend_rows(&heads, &qkv, 8, seen, &mut scores, &mut out);
         let soft = |x: f64| {
             let x = x * 0.7;
             match cap {
@@ -184,7 +180,8 @@ fn wrong_sizes_are_refused() {
                 n_kv_heads: 3,
                 ..MINI
             },
-            &layers
+            &layers,
+            Numbers::Float32
         )
         .is_err()
     );
@@ -194,7 +191,8 @@ fn wrong_sizes_are_refused() {
                 key_size: 31,
                 ..MINI
             },
-            &layers
+            &layers,
+            Numbers::Float32
         )
         .is_err()
     );
@@ -204,7 +202,8 @@ fn wrong_sizes_are_refused() {
                 ffn_size: 180,
                 ..MINI
             },
-            &layers
+            &layers,
+            Numbers::Float32
         )
         .is_err()
     );
@@ -240,7 +239,6 @@ fn wrong_sizes_are_refused() {
 fn speed() {
     let random: Vec<Random> = (0..4).map(|i| Random::new(&MINI, i * 20)).collect();
     let layers: Vec<_> = random.iter().map(Random::weights).collect();
-    let trunk = Trunk::new(MINI, &layers, Numbers::Float32).unwrap();
     let (cos, sin) = (vec![0.8; 2048 * 16], vec![0.6; 2048 * 16]);
     let table = Rotations {
         cos: &cos,
@@ -254,15 +252,16 @@ fn speed() {
         positions: &positions[..128],
         table,
     };
-    for n in [500, 1500] {
-        let tokens = Tokens {
-            values: &values[..n * 128],
-            n,
-            positions: &positions[..n],
-            table,
-        };
-        let mut out = vec![0.0; n * 128];
-        for n_threads in [1, 2] {
+    for dtype in [Numbers::Float32, Numbers::Bfloat16, Numbers::Int8] {
+        let trunk = Trunk::new(MINI, &layers, dtype).unwrap();
+        for (n, n_threads) in [(500, 1), (1500, 1), (1500, 2)] {
+            let tokens = Tokens {
+                values: &values[..n * 128],
+                n,
+                positions: &positions[..n],
+                table,
+            };
+            let mut out = vec![0.0; n * 128];
             let mut best = [f64::MAX; 2];
             for _ in 0..60 {
                 let start = std::time::Instant::now();
@@ -276,11 +275,8 @@ fn speed() {
                 let all = start.elapsed().as_secs_f64();
                 best = [best[0].min(encoded), best[1].min(all - encoded)];
             }
-            println!(
-                "{n} {n_threads} threads: {:.2} + {:.2} ms",
-                best[0] * 1e3,
-                best[1] * 1e3
-            );
+            let [encode, attend] = best.map(|secs| secs * 1e3);
+            println!("{dtype:?} {n} candidates {n_threads} threads: {encode:.2} + {attend:.2} ms");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Products in bfloat16 with sums in `f32`: half the memory, and twice the speed where the
 //! machine multiplies pairs.
 //!
-//! Both sides are rounded to the nearest bfloat16, ties to even; a pair of neighbours in the
-//! depth shares 32 bits.
+//! Both sides are rounded to the nearest bfloat16, ties to even. Two numbers that stand sixteen
+//! apart in the depth share 32 bits, so that a row is rounded sixteen numbers at a time.
 
 #![expect(
     clippy::inline_always,
@@ -12,6 +12,9 @@
 use super::gemm::{PANEL, Packed, ROWS, Rows, RowsMut};
 use super::lanes::{LANES, Lanes, PairSums, Pairs, Widened, lanes_fn};
 use crate::simd::simd_fn;
+
+/// Depth of sixteen pairs.
+const CHUNK: usize = 2 * LANES;
 
 /// A matrix in panels like [`Packed`], in bfloat16.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ fn rounded(value: f32) -> u32 {
 impl PackedHalf {
     /// Rounds a matrix.
     pub(super) fn new(matrix: &Packed) -> Self {
-        let n_pairs = matrix.depth().div_ceil(2);
+        let n_pairs = matrix.depth().div_ceil(CHUNK) * LANES;
         let at = |k: usize, column: usize| {
             if k < matrix.depth() {
                 rounded(matrix.get(k, column))
@@ -48,9 +51,10 @@ impl PackedHalf {
         let mut panels = Vec::new();
         for first in (0..matrix.width()).step_by(PANEL) {
             for pair in 0..n_pairs {
+                let k = pair / LANES * CHUNK + pair % LANES;
                 for line in (first..matrix.width().min(first + PANEL)).step_by(LANES) {
                     panels.push(std::array::from_fn(|i| {
-                        at(2 * pair, line + i) | at(2 * pair + 1, line + i) << 16
+                        at(k, line + i) | at(k + LANES, line + i) << 16
                     }));
                 }
             }
@@ -62,9 +66,9 @@ impl PackedHalf {
         }
     }
 
-    /// Pairs of rows.
-    pub(super) fn n_pairs(&self) -> usize {
-        self.n_pairs
+    /// Numbers that [`multiply`](Self::multiply) needs for a row of `depth` numbers.
+    pub(super) fn row_len(depth: usize) -> usize {
+        depth.div_ceil(CHUNK) * LANES
     }
 
     /// Columns with their padding.
@@ -108,15 +112,16 @@ impl PackedHalf {
 }
 
 simd_fn! {
-    /// Rounds rows and puts neighbours into pairs; the last one may be alone.
+    /// Rounds rows and puts numbers into pairs.
     fn round_rows(rows: Rows<'_>, depth: usize, n_pairs: usize, out: &mut [u32]) -> () {
         for (row, out) in rows.data.chunks(rows.stride).zip(out.chunks_exact_mut(n_pairs)) {
-            let (whole, rest) = row[..depth].as_chunks::<2>();
-            for (pair, out) in whole.iter().zip(out.iter_mut()) {
-                *out = rounded(pair[0]) | rounded(pair[1]) << 16;
-            }
-            if let ([value], Some(out)) = (rest, out.last_mut()) {
-                *out = rounded(*value);
+            for (part, out) in row[..depth].chunks(CHUNK).zip(out.chunks_exact_mut(LANES)) {
+                let mut chunk = [0.0; CHUNK];
+                chunk[..part.len()].copy_from_slice(part);
+                let (first, second) = chunk.split_at(LANES);
+                for (i, out) in out.iter_mut().enumerate() {
+                    *out = rounded(first[i]) | rounded(second[i]) << 16;
+                }
             }
         }
     }
@@ -213,7 +218,7 @@ mod tests {
             let matrix = PackedHalf::new(&packed);
             let stride = matrix.width();
             let mut out = vec![0.0; 8 * stride];
-            let mut pairs = vec![0; 8 * matrix.n_pairs()];
+            let mut pairs = vec![0; 8 * PackedHalf::row_len(depth)];
             let rows = Rows {
                 data: &a,
                 stride: depth,
@@ -258,7 +263,7 @@ mod tests {
             let mut packed = Packed::zeros(depth, columns);
             packed.set_columns(0, &numbers(depth * columns, 2), columns);
             let matrix = PackedHalf::new(&packed);
-            let (stride, mut pairs) = (matrix.width(), vec![0; 64 * matrix.n_pairs()]);
+            let (stride, mut pairs) = (matrix.width(), vec![0; 64 * PackedHalf::row_len(depth)]);
             let mut out = vec![0.0; 64 * stride];
             let mut best = f64::MAX;
             for _ in 0..3000 {

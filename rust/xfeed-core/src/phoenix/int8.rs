@@ -19,6 +19,10 @@ const LARGEST: f32 = 127.0;
 /// What makes signed bytes unsigned.
 const SHIFT: i32 = 128;
 
+/// Depth of sixteen fours: the four bytes of one are sixteen numbers apart, so that a row is
+/// rounded sixteen numbers at a time.
+const CHUNK: usize = 4 * LANES;
+
 /// A matrix in panels like [`Packed`], in bytes.
 #[derive(Debug)]
 pub(super) struct PackedBytes {
@@ -37,10 +41,10 @@ impl PackedBytes {
     /// Rounds a matrix.
     pub(super) fn new(matrix: &Packed) -> Self {
         let (depth, width) = (matrix.depth(), matrix.width());
-        let n_quads = depth.div_ceil(4);
+        let n_quads = depth.div_ceil(CHUNK) * LANES;
         let scale = |column: usize| {
             let column = (0..depth).map(|k| matrix.get(k, column));
-            column.fold(0.0, |scale, value| widen(scale, value)) / LARGEST
+            column.fold(0.0, widen) / LARGEST
         };
         let scales: Vec<f32> = (0..width).map(scale).collect();
         let at = |k: usize, column: usize| {
@@ -58,7 +62,8 @@ impl PackedBytes {
                 for line in (first..width.min(first + PANEL)).step_by(LANES) {
                     panels.push(std::array::from_fn(|i| {
                         let byte = |j: usize| {
-                            (at(4 * quad + j, line + i).cast_unsigned() & 0xff) << (8 * j)
+                            let k = quad / LANES * CHUNK + j * LANES + quad % LANES;
+                            (at(k, line + i).cast_unsigned() & 0xff) << (8 * j)
                         };
                         byte(0) | byte(1) | byte(2) | byte(3)
                     }));
@@ -87,7 +92,7 @@ impl PackedBytes {
 
     /// Numbers that [`multiply`](Self::multiply) needs for a row of `depth` numbers.
     pub(super) fn row_len(depth: usize) -> usize {
-        depth.div_ceil(4) + 1
+        depth.div_ceil(CHUNK) * LANES + 1
     }
 
     /// `out = rows x matrix` for the first `n_rows` rows; `quads` is for the rounded rows.
@@ -150,28 +155,20 @@ simd_fn! {
         const ROUND: f32 = 12_582_912.0;
         for (row, out) in rows.data.chunks(rows.stride).zip(out.chunks_exact_mut(row_len)) {
             let row = &row[..depth];
-            let mut sizes = [0.0_f32; LANES];
-            let (lines, rest) = row.as_chunks::<LANES>();
-            for line in lines {
-                for (size, value) in sizes.iter_mut().zip(line) {
-                    // a NaN stays: no comparison with it is true
-                    let value = value.abs() + value * 0.0;
-                    *size = if value <= *size { *size } else if size.is_nan() { *size } else { value };
-                }
-            }
-            let size = rest.iter().chain(&sizes).fold(0.0, |size, value| widen(size, *value));
+            // as whole numbers, sizes keep their order, and what is not finite is the largest
+            let sizes = row.iter().map(|value| value.to_bits() & 0x7fff_ffff);
+            let size = f32::from_bits(sizes.fold(0, u32::max));
+            let size = if size.is_finite() { size } else { f32::NAN };
             out[0] = (size / LARGEST).to_bits();
             let inverse = if size > 0.0 { LARGEST / size } else { 0.0 };
             let one = |value: f32| ((value * inverse + ROUND).to_bits().wrapping_add(128)) & 0xff;
-            let (fours, rest) = row.as_chunks::<4>();
-            for (four, out) in fours.iter().zip(&mut out[1..]) {
-                *out = one(four[0]) | one(four[1]) << 8 | one(four[2]) << 16 | one(four[3]) << 24;
-            }
-            if !rest.is_empty() {
-                let last = &mut out[row_len - 1];
-                *last = 0;
-                for (i, value) in rest.iter().enumerate() {
-                    *last |= one(*value) << (8 * i);
+            for (part, out) in row.chunks(CHUNK).zip(out[1..].chunks_exact_mut(LANES)) {
+                let mut chunk = [0.0; CHUNK];
+                chunk[..part.len()].copy_from_slice(part);
+                let (lines, _) = chunk.as_chunks::<LANES>();
+                for (i, out) in out.iter_mut().enumerate() {
+                    let byte = |j: usize| one(lines[j][i]) << (8 * j);
+                    *out = byte(0) | byte(1) | byte(2) | byte(3);
                 }
             }
         }
@@ -225,19 +222,29 @@ fn strip<S: QuadSums, const R: usize, const V: usize, const P: usize>(
                 let scale = f32::from_bits(quads[(r + i) * row_len]);
                 for (j, sums) in sums.iter().enumerate() {
                     let column = first_column + (v + j) * LANES;
-                    let to = &mut out.data[(first_row + r + i) * out.stride + column..][..LANES];
-                    let shifts = &matrix.shifts[column..][..LANES];
-                    let scales = &matrix.scales[column..][..LANES];
-                    let sums = S::to_array(*sums);
-                    for (lane, to) in to.iter_mut().enumerate() {
-                        #[expect(clippy::cast_precision_loss, reason = "far below 2^24 in use")]
-                        let sum = (sums[lane] - shifts[lane]) as f32;
-                        *to = sum * (scale * scales[lane]);
+                    let to = &mut out.data[(first_row + r + i) * out.stride + column..];
+                    let shifts = matrix.shifts[column..].first_chunk::<LANES>();
+                    let scales = matrix.scales[column..].first_chunk::<LANES>();
+                    let to = to.first_chunk_mut::<LANES>();
+                    if let (Some(to), Some(shifts), Some(scales)) = (to, shifts, scales) {
+                        *to = rescaled(&S::to_array(*sums), shifts, scales, scale);
                     }
                 }
             }
         }
     }
+}
+
+/// What whole sums stand for.
+#[inline(always)]
+#[expect(clippy::cast_precision_loss, reason = "sums are far below 2^24 in use")]
+fn rescaled(
+    sums: &[i32; LANES],
+    shifts: &[i32; LANES],
+    scales: &[f32; LANES],
+    scale: f32,
+) -> [f32; LANES] {
+    std::array::from_fn(|lane| (sums[lane] - shifts[lane]) as f32 * (scale * scales[lane]))
 }
 
 /// Sums of `R` rows with `V` vectors of columns.
@@ -306,10 +313,14 @@ mod tests {
                 );
             }
             for row in a.chunks_mut(depth) {
-                row.iter_mut().for_each(|x| *x = (*x * 100.0).round());
+                for x in row.iter_mut() {
+                    *x = (*x * 100.0).round();
+                }
                 row[0] = -127.0;
             }
-            b.iter_mut().for_each(|x| *x = (*x * 100.0).round());
+            for x in &mut b {
+                *x = (*x * 100.0).round();
+            }
             b[..columns].fill(127.0);
             let exact = product_of(&a, &b, depth, columns);
             for (i, value) in exact.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! One layer: attention and a feed-forward part, each after a norm and, in a sandwich, before one.
 
 use super::aligned::{Aligned, padded};
-use super::attention::{Bounds, Memory, attend_rows};
+use super::attention::{Seen, attend_rows};
 use super::gemm::{Rows, RowsMut};
 use super::matrix::{Matrix, Numbers};
 use super::rows::{Rotations, activate, add_rows, norm_in_place, norm_rows, rotate_rows};
@@ -144,25 +144,14 @@ impl Layer {
         &self,
         x: &mut [f32],
         qkv: &[f32],
-        memories: &[Memory],
-        to_itself: bool,
-        bounds: Bounds<'_>,
+        seen: Seen<'_>,
         scratch: &mut Rest<'_>,
     ) {
         let (width, heads) = (self.sizes.width, &self.sizes.heads);
         let stream = padded(width);
         let n_rows = x.len() / stream;
         let n = as_f32(width);
-        attend_rows(
-            heads,
-            qkv,
-            n_rows,
-            memories,
-            to_itself,
-            bounds,
-            scratch.scores,
-            scratch.attended,
-        );
+        attend_rows(heads, qkv, n_rows, seen, scratch.scores, scratch.attended);
         let narrow = &mut scratch.narrow[..x.len()];
         let attended = Rows {
             data: scratch.attended,
@@ -207,18 +196,17 @@ impl Layer {
         add_rows(x, stream, narrow, stream, n, self.ffn_out_norm.as_deref());
     }
 
-    /// Runs a block of candidates, each against the memories and itself.
+    /// Runs a block of candidates, each against the context and itself.
     pub(super) fn run(
         &self,
         x: &mut [f32],
         placed: Placed<'_>,
-        memories: &[Memory],
-        bounds: Bounds<'_>,
+        seen: Seen<'_>,
         scratch: &mut Scratch,
     ) {
         let (qkv, mut rest) = scratch.split();
         self.project(x, placed, qkv, &mut rest);
-        self.finish(x, qkv, memories, true, bounds, &mut rest);
+        self.finish(x, qkv, seen, &mut rest);
     }
 }
 

@@ -59,7 +59,7 @@ impl Matrix {
 
     /// Numbers of `low` that [`multiply`](Self::multiply) needs for a row of `depth` numbers.
     pub(super) fn low_len(depth: usize) -> usize {
-        depth.div_ceil(2).max(PackedBytes::row_len(depth))
+        PackedHalf::row_len(depth).max(PackedBytes::row_len(depth))
     }
 
     /// `out = rows x matrix` for the first `n_rows` rows; `low` is for rounded rows.

@@ -129,17 +129,18 @@ lanes_fn! {
 /// Turns pairs, sixteen at a time and the rest one by one.
 #[inline(always)]
 fn rotate<L: Lanes>(first: &mut [f32], second: &mut [f32], cos: &[f32], sin: &[f32]) {
-    let (a, a_rest) = first.as_chunks_mut::<LANES>();
-    let (b, b_rest) = second.as_chunks_mut::<LANES>();
-    let (c, c_rest) = cos.as_chunks::<LANES>();
-    let (s, s_rest) = sin.as_chunks::<LANES>();
-    for (((a, b), c), s) in a.iter_mut().zip(b).zip(c).zip(s) {
-        let (x, y, c, s) = (L::load(a), L::load(b), L::load(c), L::load(s));
-        x.mul(c).sub(y.mul(s)).store(a);
-        y.mul(c).add(x.mul(s)).store(b);
+    let (first, first_rest) = first.as_chunks_mut::<LANES>();
+    let (second, second_rest) = second.as_chunks_mut::<LANES>();
+    let (cos, cos_rest) = cos.as_chunks::<LANES>();
+    let (sin, sin_rest) = sin.as_chunks::<LANES>();
+    for (((first, second), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+        let (x, y, cos, sin) = (L::load(first), L::load(second), L::load(cos), L::load(sin));
+        x.mul(cos).sub(y.mul(sin)).store(first);
+        y.mul(cos).add(x.mul(sin)).store(second);
     }
-    for (((a, b), c), s) in a_rest.iter_mut().zip(b_rest).zip(c_rest).zip(s_rest) {
-        (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+    let rest = first_rest.iter_mut().zip(second_rest);
+    for (((x, y), cos), sin) in rest.zip(cos_rest).zip(sin_rest) {
+        (*x, *y) = (*x * cos - *y * sin, *y * cos + *x * sin);
     }
 }
 

@@ -9,6 +9,12 @@
 //! same number for every width of the registers, however many rows and queries are worked on
 //! together, and whether the row is met in a scan or looked up alone.
 
+#![expect(
+    clippy::inline_always,
+    clippy::needless_range_loop,
+    reason = "bodies of kernels; loops over lanes of several arrays at once"
+)]
+
 use crate::simd::{Level, level, simd_fn};
 
 /// Rows of one group.

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::block::{Block, ROWS, padded};
 use super::{Dtype, Entry, MAX_KIND, MAX_LENGTH, MAX_WIDTH};
 use crate::clock::UnixMs;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Id;
 
 /// Below this share of its room the table of places is made smaller.
@@ -108,7 +108,7 @@ impl VectorIndex {
                 "number the kinds from 0",
             ));
         }
-        check_vector(vector, self.width, &format!("the vector of post `{id}`"))
+        check_vector(vector, self.width, || format!("the vector of post `{id}`"))
     }
 
     /// Adds a post, or replaces it; returns whether it is new.
@@ -187,33 +187,37 @@ impl VectorIndex {
 }
 
 /// Checks a vector that is called `name` in messages.
-pub(super) fn check_vector(vector: &[f32], width: usize, name: &str) -> Result<()> {
+pub(super) fn check_vector(
+    vector: &[f32],
+    width: usize,
+    name: impl FnOnce() -> String,
+) -> Result<()> {
     if vector.len() != width {
         return Err(Error::shape(
-            format!("{name} is {} wide, {width} is needed", vector.len()),
+            format!("{} is {} wide, {width} is needed", name(), vector.len()),
             "use vectors of the model that filled the index",
         ));
     }
-    let not_finite = |value: &&f32| !value.is_finite();
-    if let Some(value) = vector.iter().find(not_finite) {
-        return Err(Error::new(
-            crate::error::ErrorKind::Shape,
-            "not_finite",
-            format!("{name} holds `{value}`"),
-            "leave out what is not finite; nothing of this call was taken",
-        ));
-    }
+    // One number that is not finite makes the sum so.
     let square: f64 = vector.iter().map(|value| f64::from(*value).powi(2)).sum();
-    if square > MAX_LENGTH * MAX_LENGTH {
-        return Err(Error::new(
-            crate::error::ErrorKind::Shape,
+    if square <= MAX_LENGTH * MAX_LENGTH {
+        return Ok(());
+    }
+    let (code, what, hint) = match vector.iter().find(|value| !value.is_finite()) {
+        Some(value) => (
+            "not_finite",
+            format!("holds `{value}`"),
+            "leave out what is not finite; nothing of this call was taken",
+        ),
+        None => (
             "too_long",
             format!(
-                "{name} is {:e} long, at most {MAX_LENGTH:e} is allowed",
+                "is {:e} long, at most {MAX_LENGTH:e} is allowed",
                 square.sqrt()
             ),
             "scale the vectors to unit length",
-        ));
-    }
-    Ok(())
+        ),
+    };
+    let message = format!("{} {what}", name());
+    Err(Error::new(ErrorKind::Shape, code, message, hint))
 }

@@ -106,7 +106,7 @@ impl VectorIndex {
             ));
         }
         for (i, query) in search.vectors.chunks_exact(width).enumerate() {
-            check_vector(query, width, &format!("query `{i}`"))?;
+            check_vector(query, width, || format!("query `{i}`"))?;
         }
         let mut found = Vec::with_capacity(n_queries);
         for first in (0..n_queries).step_by(TOGETHER) {

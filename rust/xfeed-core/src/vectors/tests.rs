@@ -55,8 +55,8 @@ proptest! {
 
     #[test]
     fn sums_of_small_integers_are_exact((width, groups, n_queries, rows, queries) in shaped()) {
-        let codes: Vec<u8> = rows.iter().map(|value| value.to_bits() as u8).collect();
-        let wanted: Vec<i8> = queries.iter().map(|value| value.to_bits() as i8).collect();
+        let codes: Vec<u8> = rows.iter().map(|value| value.to_bits().to_le_bytes()[0]).collect();
+        let wanted: Vec<i8> = queries.iter().map(|value| value.to_bits().to_le_bytes()[0].cast_signed()).collect();
         let mut out = vec![[0; LANES]; groups * n_queries];
         codes::groups_int8(&codes, &wanted, width, &mut out);
         for (q, query) in wanted.chunks_exact(width).enumerate() {
