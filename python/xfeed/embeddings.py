@@ -37,9 +37,6 @@ PUBLISHED: Final[Mapping[str, Callable[[int], hashes.HashConfig]]] = {
 }
 """Kinds of ids whose hash constants are published."""
 
-SEEDED_ROWS: Final = 1 << 16
-"""Random rows that are drawn at a time."""
-
 
 class HashFamily:
     """Hash functions of one kind of id: ``((id * scale + bias) mod 2^64, signed) mod modulus``.
@@ -135,10 +132,7 @@ class EmbeddingTable:
     ) -> Self:
         """A table to start training from: N(0, `std`^2) by a seed; row 0 is zero."""
         generator = np.random.default_rng(seed)
-        values = np.empty((n_rows, width), dtype=np.float32)
-        for start in range(0, n_rows, SEEDED_ROWS):
-            part = values[start : start + SEEDED_ROWS]
-            generator.standard_normal(out=part, dtype=np.float32)
+        values = generator.standard_normal((n_rows, width), dtype=np.float32)
         values *= std
         values[:1] = 0
         return cls.from_array(values, dtype)

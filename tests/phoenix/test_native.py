@@ -11,9 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xfeed.conformance import phoenix_models
+from xfeed.conformance.phoenix_files import config_of, parameters_of, read_archive
 from xfeed.errors import ConfigError, ShapeError
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.native import DType, NativeContext, NativeTransformer
+from xfeed.phoenix.published import load_published
 from xfeed.phoenix.ranker import Ranker
 from xfeed.phoenix.transformer import Transformer
 
@@ -40,9 +42,9 @@ def attended(
 
 def golden_scores(name: str, dtype: DType) -> tuple[Any, Any, Any, Any]:
     """Logits and continuous predictions through Rust, the golden file, what to compare."""
-    z = phoenix_models.read_archive(shared_path("conformance", "phoenix", f"{name}.npz"))
-    model = Ranker(phoenix_models.config_of(z, retrieval=False))
-    phoenix_models.load_published(model, phoenix_models.parameters_of(z, torch.float32))
+    z = read_archive(shared_path("conformance", "phoenix", f"{name}.npz"))
+    model = Ranker(config_of(z, retrieval=False))
+    load_published(model, parameters_of(z, torch.float32))
     model.trunk = NativeTransformer(model.transformer, dtype=dtype, threads=2)
     logits, continuous = phoenix_models._score(model, z, torch.float32)
     return logits, continuous, z, phoenix_models._valid_candidates(z)
@@ -58,11 +60,11 @@ def test_it_equals_torch_for_every_switch(
     tokens, valid = viewers(config, lengths)
     shown = candidates(config, len(lengths), n)
     native = NativeTransformer(model, threads=threads)
-    theirs, ours = (trunk.encode(tokens, valid, keep_hidden=True) for trunk in (model, native))
+    theirs = model.encode(tokens, valid, keep_hidden=True)
+    ours = native.encode(tokens, valid, keep_hidden=True)
     assert theirs.hidden is not None
     assert ours.hidden is not None
     close(ours.hidden[valid], theirs.hidden[valid])
-    assert isinstance(ours, NativeContext)
     scores = native.attend(ours, shown, 3)
     assert scores.shape == shown.shape
     if n:  # torch cannot do nothing
@@ -75,7 +77,8 @@ def test_an_empty_history_and_an_invalid_viewer_equal_torch(*, valid_prefix: boo
     tokens, valid = viewers(SMALL, [0, 5])
     valid[0, 0] = valid_prefix
     native = NativeTransformer(model)
-    theirs, ours = (trunk.encode(tokens, valid, keep_hidden=True) for trunk in (model, native))
+    theirs = model.encode(tokens, valid, keep_hidden=True)
+    ours = native.encode(tokens, valid, keep_hidden=True)
     assert ours.hidden is not None
     assert theirs.hidden is not None
     close(ours.hidden, theirs.hidden)

@@ -19,11 +19,10 @@ SNOWFLAKE_EPOCH_MS: Final = 1_288_834_974_657
 """Unix milliseconds that published ids count from."""
 
 TIMEZONE_HOURS: Final = np.array(
-    """
-    0 -5 -6 -8 -7 -3 0 1 1 1 1 1 3 3 9 5.5
-    8 9 7 7 4 3 8 8 11 -10 -7 -5 -6 -3 1 0
-    """.split(),
-    dtype=np.float64,
+    [
+        *(0, -5, -6, -8, -7, -3, 0, 1, 1, 1, 1, 1, 3, 3, 9, 5.5),
+        *(8, 9, 7, 7, 4, 3, 8, 8, 11, -10, -7, -5, -6, -3, 1, 0),
+    ]
 )
 """Hours that each of the 32 published time zones is ahead of UTC, without daylight saving."""
 

@@ -84,7 +84,8 @@ class NativeTransformer:
 
     Args:
         transformer: whose configuration and parameters to take.
-        dtype: numbers to multiply matrices in. bfloat16 and int8 are faster and less exact.
+        dtype: numbers to multiply matrices in. bfloat16 and int8 are faster and less exact: golden
+            logits with a spread of 2.2 move by 0.014 and 0.09 in root mean square.
         threads: threads of a call; they come from a pool of the Rust core.
     """
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 NEVER: Final = 2**64 - 1
 """A generation that no world reaches."""
 
+MAX_SEARCHES: Final = 4
+"""Searches of one request; more than one only when posts went while it ran."""
+
 
 class Retrieval:
     """Searches all live originals: the largest dot products with the viewer's vector.
@@ -49,14 +52,13 @@ class Retrieval:
         """Posts within the age limit by authors who are not followed, best first."""
         if self._model is None or self._posts is None:
             return np.zeros(0, dtype=np.uint64)
-        index = self._posts.refreshed()
         history, posts = viewer_history(self._world, query.viewer, query.now_ms)
         viewer = _core.model_key(query.viewer)
         user = self._model.user_vector(viewer, history, posts, query.now_ms)
         if not np.isfinite(user).all():
             return np.zeros(0, dtype=np.uint64)
-        while True:
-            hits = index.search(
+        for _ in range(MAX_SEARCHES):
+            hits = self._posts.refreshed().search(
                 user[None],
                 self._max_results,
                 since_ms=query.now_ms - self._max_age_ms,
@@ -64,8 +66,10 @@ class Retrieval:
                 exclude_authors=[np.append(query.following, np.uint64(query.viewer))],
             )
             found: npt.NDArray[np.uint64] = hits.ids[0, : hits.counts[0]]
-            if not self._posts.forget_dead(found):
-                return found
+            live = np.isin(found, self._world.live_originals(found)["post_id"])
+            if live.all():
+                break
+        return found[live]
 
 
 class PostIndex:
@@ -108,17 +112,6 @@ class PostIndex:
                 self._embed(self._index, columns)
             self._generation = generation
             return self._index
-
-    def forget_dead(self, posts: npt.NDArray[np.uint64]) -> bool:
-        """Removes those of the posts that are no longer live; says whether there were any."""
-        if len(self._world.live_originals(posts)["post_id"]) == len(posts):
-            return False
-        with self._lock:
-            # Under the lock, because one that comes back meanwhile is added under it.
-            live = self._world.live_originals(posts)["post_id"]
-            if self._index is not None:
-                self._remove(self._index, np.setdiff1d(posts, live))
-        return True
 
     def _live_originals(self) -> dict[str, npt.NDArray[Any]]:
         columns = self._world.live_posts()

@@ -120,26 +120,28 @@ fn copy_cells<C: Cell>(
             };
             let (cells, scale) = (C::cells(table.row(row)), table.scale(row));
             if term == 0 {
-                each::<C>(cells, target, |_, raw| C::value(raw, scale));
+                widen::<C>(cells, scale, target);
             } else {
-                each::<C>(cells, target, |sum, raw| sum + C::value(raw, scale));
+                for (sum, raw) in target.iter_mut().zip(cells) {
+                    *sum += C::value(*raw, scale);
+                }
             }
         }
     }
 }
 
-/// Replaces every number, sixteen at a time: a length that the compiler knows, in registers.
+/// Writes a row sixteen numbers at a time: a length that the compiler knows, in registers.
 #[inline(always)]
-fn each<C: Cell>(cells: &[C::Raw], target: &mut [f32], new: impl Fn(f32, C::Raw) -> f32) {
+fn widen<C: Cell>(cells: &[C::Raw], scale: f32, target: &mut [f32]) {
     const LANES: usize = 16;
     let (lines, rest) = cells.as_chunks::<LANES>();
     let (targets, rest_target) = target.as_chunks_mut::<LANES>();
     for (line, target) in lines.iter().zip(targets) {
-        let (raw, old) = (*line, *target);
-        *target = std::array::from_fn(|i| new(old[i], raw[i]));
+        let line = *line;
+        *target = std::array::from_fn(|i| C::value(line[i], scale));
     }
     for (raw, slot) in rest.iter().zip(rest_target) {
-        *slot = new(*slot, *raw);
+        *slot = C::value(*raw, scale);
     }
 }
 

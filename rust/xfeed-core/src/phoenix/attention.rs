@@ -134,26 +134,61 @@ lanes_fn! {
     pub(super) fn attend_rows<L; R, V>(
         heads: &Heads, qkv: &[f32], n_rows: usize, seen: Seen<'_>, scores: &mut [f32], out: &mut [f32],
     ) {
+        let factor = heads.multiplier;
         match heads.cap {
             Cap::None => {
-                let factor = L::splat(heads.multiplier);
-                let soft = |x: L| x.mul(factor);
+                let soft = Unbounded(L::splat(factor));
                 attend::<L, R, V>(heads, soft, qkv, n_rows, seen, scores, out);
             }
             Cap::Tanh(cap) => {
-                let (factor, cap) = (L::splat(heads.multiplier / cap), L::splat(cap));
-                let soft = |x: L| tanh(x.mul(factor)).mul(cap);
+                let soft = TanhBound(L::splat(factor / cap), L::splat(cap));
                 attend::<L, R, V>(heads, soft, qkv, n_rows, seen, scores, out);
             }
             Cap::SoftSign(cap) => {
-                let (factor, inverse) = (L::splat(heads.multiplier), L::splat(1.0 / cap));
-                let soft = |x: L| {
-                    let x = x.mul(factor);
-                    x.div(x.abs().mul_add(inverse, L::splat(1.0)))
-                };
+                let soft = SignBound(L::splat(factor), L::splat(1.0 / cap));
                 attend::<L, R, V>(heads, soft, qkv, n_rows, seen, scores, out);
             }
         }
+    }
+}
+
+/// Scales and bounds products. No closures: those might not be inlined into the copy for a level.
+trait Soft<L>: Copy {
+    /// The logits of sixteen products.
+    fn logits(self, products: L) -> L;
+}
+
+/// Factor.
+#[derive(Clone, Copy)]
+struct Unbounded<L>(L);
+
+/// Factor over the bound, and the bound.
+#[derive(Clone, Copy)]
+struct TanhBound<L>(L, L);
+
+/// Factor, and one over the bound.
+#[derive(Clone, Copy)]
+struct SignBound<L>(L, L);
+
+impl<L: Lanes> Soft<L> for Unbounded<L> {
+    #[inline(always)]
+    fn logits(self, products: L) -> L {
+        products.mul(self.0)
+    }
+}
+
+impl<L: Lanes> Soft<L> for TanhBound<L> {
+    #[inline(always)]
+    fn logits(self, products: L) -> L {
+        tanh(products.mul(self.0)).mul(self.1)
+    }
+}
+
+impl<L: Lanes> Soft<L> for SignBound<L> {
+    #[inline(always)]
+    fn logits(self, products: L) -> L {
+        let x = products.mul(self.0);
+        x.div(x.abs().mul_add(self.1, L::splat(1.0)))
     }
 }
 
@@ -161,7 +196,7 @@ lanes_fn! {
 #[inline(always)]
 fn attend<L: Lanes, const R: usize, const V: usize>(
     heads: &Heads,
-    soft: impl Fn(L) -> L + Copy,
+    soft: impl Soft<L>,
     qkv: &[f32],
     n_rows: usize,
     seen: Seen<'_>,
@@ -242,12 +277,12 @@ const TAME: f32 = 60.0;
 
 /// Turns bounded products into weights that have not been divided by their sum, and returns that.
 #[inline(always)]
-fn softmax_tame<L: Lanes>(row: &mut [f32], bounds: &[f32], soft: impl Fn(L) -> L) -> f32 {
+fn softmax_tame<L: Lanes>(row: &mut [f32], bounds: &[f32], soft: impl Soft<L>) -> f32 {
     let row: &mut [Line] = row.as_chunks_mut::<LANES>().0;
     let bounds: &[Line] = bounds.as_chunks::<LANES>().0;
     let mut sum = L::splat(0.0);
     for (x, bound) in row.iter_mut().zip(bounds) {
-        let weight = exp(L::load(bound).min(soft(L::load(x))));
+        let weight = exp(L::load(bound).min(soft.logits(L::load(x))));
         weight.store(x);
         sum = sum.add(weight);
     }
@@ -256,12 +291,12 @@ fn softmax_tame<L: Lanes>(row: &mut [f32], bounds: &[f32], soft: impl Fn(L) -> L
 
 /// Turns products into weights that have not been divided by their sum, and returns that.
 #[inline(always)]
-fn softmax<L: Lanes>(row: &mut [f32], bounds: &[f32], soft: impl Fn(L) -> L) -> f32 {
+fn softmax<L: Lanes>(row: &mut [f32], bounds: &[f32], soft: impl Soft<L>) -> f32 {
     let row: &mut [Line] = row.as_chunks_mut::<LANES>().0;
     let bounds: &[Line] = bounds.as_chunks::<LANES>().0;
     let mut highest = L::splat(f32::NEG_INFINITY);
     for (x, bound) in row.iter_mut().zip(bounds) {
-        let logit = L::load(bound).min(soft(L::load(x)));
+        let logit = L::load(bound).min(soft.logits(L::load(x)));
         logit.store(x);
         highest = highest.max(logit);
     }

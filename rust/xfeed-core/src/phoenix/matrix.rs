@@ -6,8 +6,8 @@ use super::int8::PackedBytes;
 
 /// Numbers in which matrices are multiplied; everything else is `f32`.
 ///
-/// Largest change of a golden logit of the published mini shape: bfloat16 0.03, int8 0.1 (see
-/// `tests/phoenix/test_native.py`), against 2e-5 for `Float32`.
+/// Golden logits of the published mini shape (spread 2.2) differ by at most 1.4e-5 in single
+/// precision, 0.09 (root mean square 0.014) in bfloat16 and 0.43 (0.09) in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Numbers {
     /// Single precision.

@@ -193,11 +193,10 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     fn low_bits_as_exponent(self) -> Self {
-        let half = |half: __m256| {
-            intrinsics!(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(
-                _mm256_castps_si256(half)
-            )))
-        };
-        Self(half(self.0), half(self.1))
+        let bits = intrinsics!((_mm256_castps_si256(self.0), _mm256_castps_si256(self.1)));
+        Self(
+            intrinsics!(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(bits.0))),
+            intrinsics!(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(bits.1))),
+        )
     }
 }
