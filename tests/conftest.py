@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from xfeed import Feed
 from xfeed.data import CommunityConfig, community
-from xfeed.phoenix.train import FitReport
+from xfeed.phoenix.learning.train import FitReport
 
 THREADS = {"threads": 1}
 """One is the fastest for such small models, and several beside other work the slowest."""

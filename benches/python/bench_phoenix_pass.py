@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 from xfeed.phoenix.config import PhoenixConfig
-from xfeed.phoenix.ranker import Ranker
+from xfeed.phoenix.model.ranker import Ranker
 
 from benches.python.flops import candidate_pass, context_pass, tokens_and_heads, total
 from benches.python.phoenix_dense import DenseRanker, arguments

@@ -3,7 +3,7 @@
 The context is the same for all candidates of a viewer, so the query heads of a key/value head and
 the candidates are rows of one matrix: no key is copied. Fused kernels know nothing of the
 candidate's own key; they also return the logarithm of their softmax's sum, and the own key is
-merged with it afterwards. Shapes as in `xfeed.phoenix.transformer`.
+merged with it afterwards. Shapes as in `xfeed.phoenix.model.transformer`.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention.flex_attention import AuxRequest, flex_attention
 from xfeed.phoenix.config import PhoenixConfig
-from xfeed.phoenix.layer import Layer, rms_norm, rotation, wide
-from xfeed.phoenix.transformer import Context, Transformer
+from xfeed.phoenix.model.layer import Layer, rms_norm, rotation, wide
+from xfeed.phoenix.model.transformer import Context, Transformer
 
 Attend = Callable[[Layer, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """From a layer, queries (B, G, N, K), keys and values (B, G, T, K) to attended values (B, G, N, K)

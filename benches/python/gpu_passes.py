@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from xfeed.phoenix.transformer import Context, Transformer
+from xfeed.phoenix.model.transformer import Context, Transformer
 
 from benches.python.flops import candidate_pass, context_pass, dense_pass, total
 from benches.python.gpu_attention import (

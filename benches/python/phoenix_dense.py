@@ -9,7 +9,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from xfeed.phoenix.ranker import Ranker
+from xfeed.phoenix.model.ranker import Ranker
 
 from benches.python.phoenix_workload import Request
 

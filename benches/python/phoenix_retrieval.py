@@ -10,7 +10,7 @@ import torch
 from xfeed.phoenix.batch import PostColumns
 from xfeed.phoenix.hashes import HashConfig
 from xfeed.phoenix.index import VectorIndex
-from xfeed.phoenix.inputs import PostInputs
+from xfeed.phoenix.model.inputs import PostInputs
 from xfeed.phoenix.options import RuntimeOptions
 from xfeed.phoenix.runtime import Phoenix
 

@@ -9,15 +9,15 @@ import torch
 from xfeed import _core
 from xfeed.actions import ACTIONS, DWELLED_AT_SECS, INDEX, N_DISCRETE
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
-from xfeed.phoenix.bundle import Bundle
-from xfeed.phoenix.bundle_write import model_parts, write_bundle
+from xfeed.phoenix.bundles.read import Bundle
+from xfeed.phoenix.bundles.write import model_parts, write_bundle
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.features import post_age_bucket
 from xfeed.phoenix.hashes import HashConfig
-from xfeed.phoenix.inputs import CandidateInputs, HistoryInputs, PostInputs
-from xfeed.phoenix.ranker import Ranker
-from xfeed.phoenix.retrieval import Retrieval
-from xfeed.phoenix.tables import hash_family
+from xfeed.phoenix.learning.tables import hash_family
+from xfeed.phoenix.model.inputs import CandidateInputs, HistoryInputs, PostInputs
+from xfeed.phoenix.model.ranker import Ranker
+from xfeed.phoenix.model.retrieval import Retrieval
 
 from benches.python.phoenix_workload import ACTED, SEED, Request, fill
 from benches.python.timing import QUICK

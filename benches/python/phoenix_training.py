@@ -8,10 +8,10 @@ import torch
 from xfeed.actions import INDEX
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
 from xfeed.phoenix.config import PhoenixConfig, TrainConfig
-from xfeed.phoenix.examples import Examples
-from xfeed.phoenix.optimize import Progress
-from xfeed.phoenix.train_ranker import train_ranker
-from xfeed.phoenix.train_retrieval import train_retrieval
+from xfeed.phoenix.learning.examples import Examples
+from xfeed.phoenix.learning.optimize import Progress
+from xfeed.phoenix.learning.train_ranker import train_ranker
+from xfeed.phoenix.learning.train_retrieval import train_retrieval
 
 from benches.python.phoenix_serving import make_posts
 from benches.python.timing import QUICK, Figure

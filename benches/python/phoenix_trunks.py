@@ -3,8 +3,8 @@
 import copy
 from typing import Literal
 
-from xfeed.phoenix.native import NativeTransformer
-from xfeed.phoenix.ranker import Ranker
+from xfeed.phoenix.model.native import NativeTransformer
+from xfeed.phoenix.model.ranker import Ranker
 
 Dtype = Literal["float32", "bfloat16", "int8"]
 

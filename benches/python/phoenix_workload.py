@@ -10,8 +10,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 from xfeed.phoenix.config import PhoenixConfig
-from xfeed.phoenix.inputs import CandidateInputs, HistoryInputs, PostInputs
-from xfeed.phoenix.ranker import Ranker, Scores
+from xfeed.phoenix.model.inputs import CandidateInputs, HistoryInputs, PostInputs
+from xfeed.phoenix.model.ranker import Ranker, Scores
 
 SEED: Final = 20_260_515
 ACTED: Final = 0.3

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from xfeed.config import FeedConfig
     from xfeed.ingest import IngestReport
     from xfeed.log import EventLog
-    from xfeed.phoenix.checkpoint import ImportReport
-    from xfeed.phoenix.optimize import Progress
-    from xfeed.phoenix.table_streams import TableDtype
-    from xfeed.phoenix.train import FitReport
+    from xfeed.phoenix.bundles.table_streams import TableDtype
+    from xfeed.phoenix.learning.optimize import Progress
+    from xfeed.phoenix.learning.train import FitReport
+    from xfeed.phoenix.published.checkpoint import ImportReport
     from xfeed.replay import SnapshotState
     from xfeed.snapshots import SnapshotInfo
 

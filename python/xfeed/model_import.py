@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xfeed.models import ModelStore
-    from xfeed.phoenix.checkpoint import ImportReport
-    from xfeed.phoenix.table_streams import TableDtype
+    from xfeed.phoenix.bundles.table_streams import TableDtype
+    from xfeed.phoenix.published.checkpoint import ImportReport
 
 
 def import_model(
@@ -22,7 +22,7 @@ def import_model(
         BundleError: the checkpoint or the bundle made from it is refused; what served before
             goes on serving.
     """
-    from xfeed.phoenix.checkpoint import import_checkpoint
+    from xfeed.phoenix.published.checkpoint import import_checkpoint
 
     models.directory.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix="new-", dir=models.directory))

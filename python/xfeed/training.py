@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from xfeed.config import FeedConfig
     from xfeed.log import EventLog
     from xfeed.models import ModelStore
-    from xfeed.phoenix.optimize import Progress
-    from xfeed.phoenix.train import FitReport
+    from xfeed.phoenix.learning.optimize import Progress
+    from xfeed.phoenix.learning.train import FitReport
 
 
 FOREVER_MS = 2**62
@@ -62,8 +62,8 @@ def fit(
     import torch
 
     from xfeed.phoenix.config import TrainConfig
+    from xfeed.phoenix.learning.train import fit as fit_models
     from xfeed.phoenix.profiles import for_training
-    from xfeed.phoenix.train import fit as fit_models
 
     log_offset = log.end_offset
     world = fold_for_training(log, log_offset, config.training.max_rows_per_viewer)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from xfeed.phoenix.config import PhoenixConfig
-from xfeed.phoenix.ranker import Ranker
-from xfeed.phoenix.transformer import Transformer
+from xfeed.phoenix.model.ranker import Ranker
+from xfeed.phoenix.model.transformer import Transformer
 
 from benches.python.flops import (
     candidate_pass,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from xfeed.phoenix.config import PhoenixConfig
+from xfeed.phoenix.model.ranker import Ranker
 from xfeed.phoenix.options import RuntimeOptions
 from xfeed.phoenix.profiles import preset
-from xfeed.phoenix.ranker import Ranker
 from xfeed.phoenix.runtime import Phoenix
 
 from benches.python import phoenix_serving

@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from xfeed.phoenix.train import FitReport
+    from xfeed.phoenix.learning.train import FitReport
 
 EVENTS = [
     {"type": "follow", "at_ms": 1_000, "user_id": "ann", "target_id": "bob"},

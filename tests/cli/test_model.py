@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 from xfeed.cli.app import app
 from xfeed.feed import Feed
-from xfeed.phoenix.bundle import read_bundle
+from xfeed.phoenix.bundles.read import read_bundle
 
 from tests.phoenix.checkpoints import change_arrays, make_checkpoint
 from tests.shared_data import shared_path

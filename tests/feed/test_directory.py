@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from xfeed import ConfigError, Feed, StoreError
-from xfeed.phoenix.train import FitReport
+from xfeed.phoenix.learning.train import FitReport
 
 from tests.conftest import THREADS
 from tests.feed.worlds import event, follow, open_with, post, shown

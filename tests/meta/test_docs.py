@@ -57,7 +57,7 @@ def test_the_models_document_names_every_preset_and_refusal() -> None:
     from xfeed.phoenix.profiles import PRESETS
 
     text = (ROOT / "docs" / "models.md").read_text("utf-8")
-    sources = (ROOT / "python" / "xfeed" / "phoenix").glob("bundle*.py")
+    sources = (ROOT / "python" / "xfeed" / "phoenix" / "bundles").glob("*.py")
     codes = {code for path in sources for code in re.findall(r'code="(\w+)"', path.read_text())}
     assert len(codes) > 8
     assert not [name for name in {*codes, *PRESETS} if f"`{name}`" not in text]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file, save_file
 from xfeed.errors import BundleError
-from xfeed.phoenix.bundle import Bundle, ModelParts, Verify, read_bundle
-from xfeed.phoenix.table_streams import TableSource
+from xfeed.phoenix.bundles.read import Bundle, ModelParts, Verify, read_bundle
+from xfeed.phoenix.bundles.table_streams import TableSource
 
 Tensors = dict[str, Any]
 

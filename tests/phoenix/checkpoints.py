@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pytest
 import torch
 from xfeed.errors import BundleError
-from xfeed.phoenix.bundle_layout import MODELS, Kind
-from xfeed.phoenix.checkpoint import import_checkpoint
-from xfeed.phoenix.checkpoint_config import read_published_config
-from xfeed.phoenix.published import published_name
+from xfeed.phoenix.bundles.layout import MODELS, Kind
+from xfeed.phoenix.published.checkpoint import import_checkpoint
+from xfeed.phoenix.published.checkpoint_config import read_published_config
+from xfeed.phoenix.published.may import published_name
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.input_config import ViewerFeatures
-from xfeed.phoenix.transformer import Transformer
+from xfeed.phoenix.model.transformer import Transformer
 
 
 @st.composite

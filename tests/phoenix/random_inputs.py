@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.input_config import MomentConfig
-from xfeed.phoenix.inputs import (
+from xfeed.phoenix.model.inputs import (
     CandidateInputs,
     HistoryInputs,
     PostInputs,
     PostKeys,
     ViewerColumns,
 )
+from xfeed.phoenix.model.ranker import Ranker
+from xfeed.phoenix.model.retrieval import Retrieval
 from xfeed.phoenix.profiles import preset
-from xfeed.phoenix.ranker import Ranker
-from xfeed.phoenix.retrieval import Retrieval
 
 from tests.phoenix.worlds import small_config
 

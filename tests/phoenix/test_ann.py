@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from xfeed.errors import ConfigError, ShapeError
-from xfeed.phoenix.ann import AnnIndex
 from xfeed.phoenix.index import Index, VectorIndex
+from xfeed.phoenix.index.ann import AnnIndex
 
 from tests.phoenix.test_index import unit
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from xfeed.phoenix.bundle import Verify, read_bundle
+from xfeed.phoenix.bundles.read import Verify, read_bundle
 from xfeed.phoenix.runtime import Phoenix
 
 from tests.phoenix.bundles import (

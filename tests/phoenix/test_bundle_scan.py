@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xfeed.errors import BundleError
-from xfeed.phoenix import bundle, scan, stamp
-from xfeed.phoenix.bundle import read_bundle
-from xfeed.phoenix.scan import scan_file
-from xfeed.phoenix.tensor_file import Stream, read_header, write_tensors
+from xfeed.phoenix.bundles import read as bundle
+from xfeed.phoenix.bundles import scan, stamp
+from xfeed.phoenix.bundles.read import read_bundle
+from xfeed.phoenix.bundles.scan import scan_file
+from xfeed.phoenix.bundles.tensor_file import Stream, read_header, write_tensors
 
 from tests.phoenix.bundles import TABLES, change_tensors, refusal, with_value
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from xfeed.actions import N_DISCRETE
 from xfeed.errors import BundleError
-from xfeed.phoenix import bundle_write
-from xfeed.phoenix.bundle import ModelParts, read_bundle, write_bundle
+from xfeed.phoenix.bundles import write as bundle_write
+from xfeed.phoenix.bundles.read import ModelParts, read_bundle, write_bundle
+from xfeed.phoenix.bundles.table_streams import TableDtype, TableSource
 from xfeed.phoenix.config import TrainConfig
 from xfeed.phoenix.runtime import Phoenix
-from xfeed.phoenix.table_streams import TableDtype, TableSource
 
 from tests.phoenix.bundles import TABLES, change_tensors, parts_of, refusal, with_value
 from tests.phoenix.worlds import World, small_fit

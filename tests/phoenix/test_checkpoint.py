@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from xfeed.errors import BundleError
-from xfeed.phoenix.bundle import read_bundle
-from xfeed.phoenix.checkpoint import import_checkpoint, is_checkpoint
-from xfeed.phoenix.published import DEMO_ORDER, published_actions, published_number
+from xfeed.phoenix.bundles.read import read_bundle
+from xfeed.phoenix.published.checkpoint import import_checkpoint, is_checkpoint
+from xfeed.phoenix.published.may import DEMO_ORDER, published_actions, published_number
 
 from tests.phoenix.checkpoints import (
     CONFIG,

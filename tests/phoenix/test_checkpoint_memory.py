@@ -18,8 +18,8 @@ CODE = """
 import resource, sys
 from pathlib import Path
 import torch
-from xfeed.phoenix.bundle import read_bundle
-from xfeed.phoenix.checkpoint import import_checkpoint
+from xfeed.phoenix.bundles.read import read_bundle
+from xfeed.phoenix.published.checkpoint import import_checkpoint
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

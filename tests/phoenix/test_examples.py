@@ -7,8 +7,8 @@ import pytest
 from xfeed.actions import INDEX
 from xfeed.errors import ConfigError
 from xfeed.phoenix.batch import InteractionColumns
-from xfeed.phoenix.examples import Examples, Samples
 from xfeed.phoenix.features import known_at
+from xfeed.phoenix.learning.examples import Examples, Samples
 
 from tests.phoenix.worlds import HOUR_MS, START_MS, World
 

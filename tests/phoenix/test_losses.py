@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from xfeed.phoenix.contrastive import ContrastiveSettings, contrastive_loss, feedback
 from xfeed.phoenix.input_config import DwellHead
-from xfeed.phoenix.losses import (
+from xfeed.phoenix.learning.contrastive import ContrastiveSettings, contrastive_loss, feedback
+from xfeed.phoenix.learning.losses import (
     DwellLoss,
     LossKind,
     activation_penalty,

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, ndcg_score, r2_score, roc_auc_score
 from sklearn.metrics import log_loss as sklearn_log_loss
-from xfeed.phoenix.metrics import (
+from xfeed.phoenix.learning.metrics import (
     Smoothed,
     auc,
     calibration,

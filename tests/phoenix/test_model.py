@@ -8,17 +8,17 @@ import pytest
 import torch
 from xfeed.actions import INDEX
 from xfeed.errors import BundleError, ConfigError
-from xfeed.phoenix.affinity import matches
-from xfeed.phoenix.batching import Batch, Batcher
 from xfeed.phoenix.config import PhoenixConfig, TrainConfig
-from xfeed.phoenix.examples import Examples
 from xfeed.phoenix.features import duration_bucket, hour_of_day, media_index, post_age_bucket
 from xfeed.phoenix.hashes import HashConfig
-from xfeed.phoenix.inputs import PostKeys
-from xfeed.phoenix.optimize import initialise
-from xfeed.phoenix.published import load_published
-from xfeed.phoenix.ranker import Ranker
-from xfeed.phoenix.tables import TrainingTables
+from xfeed.phoenix.learning.batching import Batch, Batcher
+from xfeed.phoenix.learning.examples import Examples
+from xfeed.phoenix.learning.optimize import initialise
+from xfeed.phoenix.learning.tables import TrainingTables
+from xfeed.phoenix.model.affinity import matches
+from xfeed.phoenix.model.inputs import PostKeys
+from xfeed.phoenix.model.ranker import Ranker
+from xfeed.phoenix.published.may import load_published
 
 from tests.phoenix.worlds import World, make_world, small_config
 

@@ -14,10 +14,10 @@ from xfeed.conformance import phoenix_models
 from xfeed.conformance.phoenix_files import config_of, parameters_of, read_archive
 from xfeed.errors import ConfigError, ShapeError
 from xfeed.phoenix.config import PhoenixConfig
-from xfeed.phoenix.native import DType, NativeContext, NativeTransformer
-from xfeed.phoenix.published import load_published
-from xfeed.phoenix.ranker import Ranker
-from xfeed.phoenix.transformer import Transformer
+from xfeed.phoenix.model.native import DType, NativeContext, NativeTransformer
+from xfeed.phoenix.model.ranker import Ranker
+from xfeed.phoenix.model.transformer import Transformer
+from xfeed.phoenix.published.may import load_published
 
 from tests.phoenix.native_cases import candidates, configs, transformer, viewers
 from tests.shared_data import shared_path
@@ -183,7 +183,7 @@ def test_every_level_of_the_machine_equals_torch(level: str) -> None:
 import torch
 from tests.phoenix.test_native import MINI, SMALL, attended, close
 from tests.phoenix.native_cases import candidates, transformer, viewers
-from xfeed.phoenix.native import NativeTransformer
+from xfeed.phoenix.model.native import NativeTransformer
 for config in (SMALL, MINI):
     model = transformer(config)
     context = model.encode(*viewers(config, [3, 20]), keep_hidden=False)

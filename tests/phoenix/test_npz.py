@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from xfeed.errors import BundleError
-from xfeed.phoenix import table_streams
-from xfeed.phoenix.npz import Npz
+from xfeed.phoenix.bundles import table_streams
+from xfeed.phoenix.published.npz import Npz
 
 
 def npy(values: Any) -> bytes:

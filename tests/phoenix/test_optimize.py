@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 from xfeed.errors import ConfigError
 from xfeed.phoenix.config import TrainConfig
-from xfeed.phoenix.dense_steps import (
+from xfeed.phoenix.learning.dense_steps import (
     FlatAdamW,
     Muon,
     MuonSettings,
@@ -16,10 +16,10 @@ from xfeed.phoenix.dense_steps import (
     is_matrix,
     orthogonal,
 )
-from xfeed.phoenix.optimize import Optimizer, initialise
-from xfeed.phoenix.ranker import Ranker
-from xfeed.phoenix.row_steps import RowAdagrad, RowRule
-from xfeed.phoenix.tables import RowTable, TrainingTables
+from xfeed.phoenix.learning.optimize import Optimizer, initialise
+from xfeed.phoenix.learning.row_steps import RowAdagrad, RowRule
+from xfeed.phoenix.learning.tables import RowTable, TrainingTables
+from xfeed.phoenix.model.ranker import Ranker
 
 from tests.phoenix.worlds import World, small_config
 

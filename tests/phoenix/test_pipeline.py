@@ -8,11 +8,11 @@ import pytest
 import torch
 from xfeed.conformance.phoenix_pipeline import checkpoint
 from xfeed.errors import BundleError
-from xfeed.phoenix.bundle import Bundle, read_bundle
-from xfeed.phoenix.checkpoint import import_checkpoint
-from xfeed.phoenix.corpus import Corpus, read_corpus
-from xfeed.phoenix.pipeline import PublishedPipeline
-from xfeed.phoenix.sequence import Sequence, read_sequence
+from xfeed.phoenix.bundles.read import Bundle, read_bundle
+from xfeed.phoenix.published.checkpoint import import_checkpoint
+from xfeed.phoenix.published.corpus import Corpus, read_corpus
+from xfeed.phoenix.published.pipeline import PublishedPipeline
+from xfeed.phoenix.published.sequence import Sequence, read_sequence
 
 from tests.phoenix.checkpoints import N_POSTS, change_arrays, make_checkpoint
 from tests.shared_data import shared_path

@@ -9,16 +9,16 @@ import torch
 from xfeed.actions import N_DISCRETE
 from xfeed.errors import BundleError, ConfigError
 from xfeed.phoenix.config import PhoenixConfig
-from xfeed.phoenix.heads import activate, seconds
 from xfeed.phoenix.input_config import DwellHead, MomentConfig, SemanticIdConfig
-from xfeed.phoenix.inputs import ViewerColumns
+from xfeed.phoenix.model.heads import activate, seconds
+from xfeed.phoenix.model.inputs import ViewerColumns
+from xfeed.phoenix.model.ranker import Ranker
+from xfeed.phoenix.model.retrieval import Retrieval
+from xfeed.phoenix.model.semantic_ids import SemanticIds, hash_code
+from xfeed.phoenix.model.viewer_features import fourier
 from xfeed.phoenix.prod_style import dwell_heads
 from xfeed.phoenix.profiles import PRESETS, for_training, preset
-from xfeed.phoenix.published_aug import load_august, published_parts
-from xfeed.phoenix.ranker import Ranker
-from xfeed.phoenix.retrieval import Retrieval
-from xfeed.phoenix.semantic_ids import SemanticIds, hash_code
-from xfeed.phoenix.viewer_features import fourier
+from xfeed.phoenix.published.august import load_august, published_parts
 
 from tests.phoenix.random_inputs import RANKERS, Inputs, make_inputs, make_ranker
 

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
-from xfeed.phoenix.inputs import CandidateInputs, HistoryInputs
-from xfeed.phoenix.ranker import Ranker
+from xfeed.phoenix.model.inputs import CandidateInputs, HistoryInputs
+from xfeed.phoenix.model.ranker import Ranker
 
 from tests.phoenix.random_inputs import (
     ANCHORED,

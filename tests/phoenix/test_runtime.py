@@ -9,7 +9,7 @@ import pytest
 from xfeed.actions import ACTIONS, INDEX, N_DISCRETE
 from xfeed.errors import ShapeError
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
-from xfeed.phoenix.bundle import read_bundle
+from xfeed.phoenix.bundles.read import read_bundle
 from xfeed.phoenix.runtime import Phoenix
 
 from tests.phoenix.worlds import HOUR_MS, START_MS, World, make_posts

@@ -9,7 +9,7 @@ import torch
 from xfeed.actions import ACTIONS, INDEX, N_DISCRETE
 from xfeed.errors import BundleError
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
-from xfeed.phoenix.bundle import read_bundle
+from xfeed.phoenix.bundles.read import read_bundle
 from xfeed.phoenix.runtime import Phoenix
 from xfeed.phoenix.runtime.heads import HeadMap
 

@@ -10,8 +10,8 @@ import pytest
 from xfeed import _core
 from xfeed.actions import ACTIONS, INDEX, N_DISCRETE
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
-from xfeed.phoenix.bundle import Bundle
-from xfeed.phoenix.bundle_layout import parameter_shapes, table_shapes
+from xfeed.phoenix.bundles.layout import parameter_shapes, table_shapes
+from xfeed.phoenix.bundles.read import Bundle
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.options import RuntimeOptions
 from xfeed.phoenix.profiles import Preset, for_training, preset

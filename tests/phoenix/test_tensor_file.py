@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from xfeed.errors import BundleError
-from xfeed.phoenix.tensor_file import (
+from xfeed.phoenix.bundles.tensor_file import (
     MAX_HEADER_BYTES,
     NUMPY_DTYPES,
     Stream,

@@ -11,12 +11,12 @@ import torch
 from xfeed.actions import INDEX
 from xfeed.errors import BundleError
 from xfeed.phoenix.config import TrainConfig
-from xfeed.phoenix.examples import Examples
-from xfeed.phoenix.optimize import Progress
-from xfeed.phoenix.tables import RowTable
-from xfeed.phoenix.train import fit
-from xfeed.phoenix.train_ranker import base_rates
-from xfeed.phoenix.train_retrieval import softmax_loss
+from xfeed.phoenix.learning.examples import Examples
+from xfeed.phoenix.learning.optimize import Progress
+from xfeed.phoenix.learning.tables import RowTable
+from xfeed.phoenix.learning.train import fit
+from xfeed.phoenix.learning.train_ranker import base_rates
+from xfeed.phoenix.learning.train_retrieval import softmax_loss
 
 from tests.phoenix.worlds import World, make_world, small_config, small_fit
 

@@ -9,16 +9,16 @@ import pytest
 import torch
 from xfeed.actions import ACTIONS, INDEX, N_DISCRETE
 from xfeed.errors import ConfigError
-from xfeed.phoenix.batching import Batch, Batcher
-from xfeed.phoenix.bundle import read_bundle
+from xfeed.phoenix.bundles.read import read_bundle
 from xfeed.phoenix.config import TrainConfig
-from xfeed.phoenix.examples import Examples
+from xfeed.phoenix.learning.batching import Batch, Batcher
+from xfeed.phoenix.learning.examples import Examples
+from xfeed.phoenix.learning.tables import TrainingTables
+from xfeed.phoenix.learning.train import fit
+from xfeed.phoenix.learning.train_ranker import ranker_loss, with_negatives
+from xfeed.phoenix.learning.train_retrieval import without_history
+from xfeed.phoenix.model.ranker import Scores
 from xfeed.phoenix.profiles import for_training
-from xfeed.phoenix.ranker import Scores
-from xfeed.phoenix.tables import TrainingTables
-from xfeed.phoenix.train import fit
-from xfeed.phoenix.train_ranker import ranker_loss, with_negatives
-from xfeed.phoenix.train_retrieval import without_history
 from xfeed.training import is_worse
 
 from tests.phoenix.worlds import World, make_world, small_config, small_fit

@@ -9,14 +9,14 @@ import pytest
 import torch
 from xfeed import _core
 from xfeed.actions import ACTIONS, N_DISCRETE
-from xfeed.phoenix.batching import Batcher
-from xfeed.phoenix.bundle import Bundle
-from xfeed.phoenix.examples import Examples
+from xfeed.phoenix.bundles.read import Bundle
+from xfeed.phoenix.learning.batching import Batcher
+from xfeed.phoenix.learning.examples import Examples
+from xfeed.phoenix.learning.tables import TrainingTables
+from xfeed.phoenix.model.ranker import Ranker
+from xfeed.phoenix.model.retrieval import Retrieval
 from xfeed.phoenix.profiles import for_training
-from xfeed.phoenix.ranker import Ranker
-from xfeed.phoenix.retrieval import Retrieval
 from xfeed.phoenix.runtime import Phoenix
-from xfeed.phoenix.tables import TrainingTables
 
 from tests.phoenix.random_inputs import randomise
 from tests.phoenix.worlds import World, small_config

@@ -9,8 +9,8 @@ from xfeed.actions import INDEX
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
 from xfeed.phoenix.config import PhoenixConfig, TrainConfig
 from xfeed.phoenix.hashes import author_hash, item_hash, language_hash, topic_hash, user_hash
-from xfeed.phoenix.optimize import Progress
-from xfeed.phoenix.train import FitReport, fit
+from xfeed.phoenix.learning.optimize import Progress
+from xfeed.phoenix.learning.train import FitReport, fit
 
 START_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000

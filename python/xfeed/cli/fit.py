@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from xfeed.feed import Feed
-    from xfeed.phoenix.optimize import Progress as Step
-    from xfeed.phoenix.train import FitReport
+    from xfeed.phoenix.learning.optimize import Progress as Step
+    from xfeed.phoenix.learning.train import FitReport
 
 MIN_POSITIVES = 20
 """Actions seen less often than this in the held-out part say nothing and are not shown."""

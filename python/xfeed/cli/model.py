@@ -15,11 +15,11 @@ from xfeed.errors import BundleError, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from xfeed.phoenix.bundle import Bundle
-    from xfeed.phoenix.checkpoint import ImportReport
-    from xfeed.phoenix.corpus import Corpus
-    from xfeed.phoenix.pipeline import Flow, Ranked
-    from xfeed.phoenix.table_streams import TableDtype
+    from xfeed.phoenix.bundles.read import Bundle
+    from xfeed.phoenix.bundles.table_streams import TableDtype
+    from xfeed.phoenix.published.checkpoint import ImportReport
+    from xfeed.phoenix.published.corpus import Corpus
+    from xfeed.phoenix.published.pipeline import Flow, Ranked
 
 TableDtypeOption = Annotated[
     str,
@@ -74,7 +74,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Prints what a bundle holds: configurations, tensors, sizes, hashes and metrics."""
-    from xfeed.phoenix.bundle_layout import Manifest, read_manifest
+    from xfeed.phoenix.bundles.layout import Manifest, read_manifest
 
     text = read_manifest(bundle)
     manifest = Manifest.parse(text)
@@ -117,7 +117,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Reads every byte of bundles and checks it; exit code 1 when one is damaged."""
-    from xfeed.phoenix.bundle import read_bundle
+    from xfeed.phoenix.bundles.read import read_bundle
 
     results: list[dict[str, Any]] = []
     for path in bundles:
@@ -163,10 +163,10 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Runs the released pipeline: retrieve from the corpus, rank, sort by a weighted sum."""
-    from xfeed.phoenix.bundle_layout import CORPUS, SEQUENCE
-    from xfeed.phoenix.corpus import read_corpus
-    from xfeed.phoenix.pipeline import PublishedPipeline
-    from xfeed.phoenix.sequence import read_sequence
+    from xfeed.phoenix.bundles.layout import CORPUS, SEQUENCE
+    from xfeed.phoenix.published.corpus import read_corpus
+    from xfeed.phoenix.published.pipeline import PublishedPipeline
+    from xfeed.phoenix.published.sequence import read_sequence
 
     chosen = _flow(flow)
     with _opened(path) as bundle:
@@ -195,8 +195,8 @@ def run(
 @contextmanager
 def _opened(path: Path) -> Iterator[Bundle]:
     """A bundle, or a checkpoint that becomes one in a temporary directory."""
-    from xfeed.phoenix.bundle import read_bundle
-    from xfeed.phoenix.checkpoint import is_checkpoint
+    from xfeed.phoenix.bundles.read import read_bundle
+    from xfeed.phoenix.published.checkpoint import is_checkpoint
 
     if not is_checkpoint(path):
         yield read_bundle(path, verify="once")
@@ -211,14 +211,14 @@ def _opened(path: Path) -> Iterator[Bundle]:
 
 def _import(source: Path, out_dir: Path, table_dtype: str) -> ImportReport:
     """Imports to a directory of its own."""
-    from xfeed.phoenix.checkpoint import import_checkpoint
+    from xfeed.phoenix.published.checkpoint import import_checkpoint
 
     return import_checkpoint(source, out_dir, table_dtype=_dtype(table_dtype))
 
 
 def _dtype(table_dtype: str) -> TableDtype:
     """Checks the name of a dtype."""
-    from xfeed.phoenix.table_streams import TABLE_DTYPES
+    from xfeed.phoenix.bundles.table_streams import TABLE_DTYPES
 
     for known in TABLE_DTYPES:
         if known == table_dtype:
@@ -268,7 +268,7 @@ def _as_json(
 
 
 def _print_ranked(bundle: Bundle, corpus: Corpus, ranked: Ranked, n_shown: int) -> None:
-    from xfeed.phoenix.published import PIPELINE_WEIGHTS
+    from xfeed.phoenix.published.may import PIPELINE_WEIGHTS
 
     shown = [name for name in PIPELINE_WEIGHTS if name in bundle.actions]
     weights = ", ".join(f"{PIPELINE_WEIGHTS[name]:g} {name}" for name in shown)

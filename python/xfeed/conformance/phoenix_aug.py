@@ -15,10 +15,10 @@ from xfeed.conformance.phoenix_aug_files import AugustInputs, config_of, retriev
 from xfeed.conformance.phoenix_differences import Differences, Verdict
 from xfeed.conformance.phoenix_files import Archive, parameters_of, read_archive, settings_of
 from xfeed.phoenix.config import PhoenixConfig
-from xfeed.phoenix.contrastive import ContrastiveSettings, contrastive_loss
-from xfeed.phoenix.published_aug import load_august
-from xfeed.phoenix.ranker import Ranker
-from xfeed.phoenix.retrieval import Retrieval
+from xfeed.phoenix.learning.contrastive import ContrastiveSettings, contrastive_loss
+from xfeed.phoenix.model.ranker import Ranker
+from xfeed.phoenix.model.retrieval import Retrieval
+from xfeed.phoenix.published.august import load_august
 
 PRECISIONS: Final = (("f32", torch.float32), ("f64", torch.float64), ("bf16", torch.float32))
 """Name in the golden file and dtype of inputs and heads; the transformer follows the name."""

@@ -19,7 +19,7 @@ from xfeed.phoenix.input_config import (
     ViewerFeatures,
     ViewerField,
 )
-from xfeed.phoenix.inputs import CandidateInputs, HistoryInputs, PostInputs, ViewerColumns
+from xfeed.phoenix.model.inputs import CandidateInputs, HistoryInputs, PostInputs, ViewerColumns
 
 PREP_CATEGORIES: Final[dict[str, Category]] = {
     "enable_product_surface": "surface",

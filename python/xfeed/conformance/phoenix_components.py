@@ -14,9 +14,9 @@ from xfeed.conformance.phoenix_files import Archive, read_archive
 from xfeed.phoenix import hashes
 from xfeed.phoenix.config import PhoenixConfig, ffn_size
 from xfeed.phoenix.features import post_age_bucket
-from xfeed.phoenix.inputs import normalised_dwell
-from xfeed.phoenix.layer import rms_norm, rotate, rotation
-from xfeed.phoenix.transformer import Transformer, right_anchored_positions
+from xfeed.phoenix.model.inputs import normalised_dwell
+from xfeed.phoenix.model.layer import rms_norm, rotate, rotation
+from xfeed.phoenix.model.transformer import Transformer, right_anchored_positions
 
 ROW_OFFSET: Final = 65
 """Rows of the published single table before the first viewer."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from xfeed.phoenix import hashes
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.features import post_age_bucket
-from xfeed.phoenix.inputs import CandidateInputs, HistoryInputs, PostInputs
+from xfeed.phoenix.model.inputs import CandidateInputs, HistoryInputs, PostInputs
 
 Archive = dict[str, npt.NDArray[Any]]
 

@@ -13,9 +13,11 @@ from torch import nn
 from xfeed.conformance import phoenix_training
 from xfeed.conformance.phoenix_differences import Differences, Verdict
 from xfeed.conformance.phoenix_files import Archive, read_archive
-from xfeed.phoenix import features, metrics
-from xfeed.phoenix.contrastive import ContrastiveSettings, contrastive_loss
-from xfeed.phoenix.dense_steps import (
+from xfeed.phoenix import features
+from xfeed.phoenix.input_config import DwellHead
+from xfeed.phoenix.learning import metrics
+from xfeed.phoenix.learning.contrastive import ContrastiveSettings, contrastive_loss
+from xfeed.phoenix.learning.dense_steps import (
     PUBLISHED_BETAS,
     FlatAdamW,
     Muon,
@@ -24,10 +26,9 @@ from xfeed.phoenix.dense_steps import (
     decays_beside_muon,
     is_matrix,
 )
-from xfeed.phoenix.input_config import DwellHead
-from xfeed.phoenix.losses import DwellLoss, discrete_loss, dwell_loss
-from xfeed.phoenix.row_steps import RowAdagrad, RowRule
-from xfeed.phoenix.semantic_ids import hash_code
+from xfeed.phoenix.learning.losses import DwellLoss, discrete_loss, dwell_loss
+from xfeed.phoenix.learning.row_steps import RowAdagrad, RowRule
+from xfeed.phoenix.model.semantic_ids import hash_code
 
 N_STEPS: Final = 3
 """Steps in the file of the optimizers."""

@@ -17,9 +17,9 @@ from xfeed.conformance.phoenix_files import (
     read_archive,
     settings_of,
 )
-from xfeed.phoenix.published import load_published
-from xfeed.phoenix.ranker import Ranker
-from xfeed.phoenix.retrieval import Retrieval
+from xfeed.phoenix.model.ranker import Ranker
+from xfeed.phoenix.model.retrieval import Retrieval
+from xfeed.phoenix.published.may import load_published
 
 
 def ranker(path: Path) -> Verdict:

@@ -11,12 +11,12 @@ import torch
 
 from xfeed.conformance.phoenix_differences import Differences, Verdict
 from xfeed.conformance.phoenix_files import Archive, read_archive
-from xfeed.phoenix.bundle import Bundle, read_bundle
-from xfeed.phoenix.bundle_layout import CORPUS, SEQUENCE
-from xfeed.phoenix.checkpoint import import_checkpoint
-from xfeed.phoenix.corpus import read_corpus
-from xfeed.phoenix.pipeline import PublishedPipeline
-from xfeed.phoenix.sequence import read_sequence
+from xfeed.phoenix.bundles.layout import CORPUS, SEQUENCE
+from xfeed.phoenix.bundles.read import Bundle, read_bundle
+from xfeed.phoenix.published.checkpoint import import_checkpoint
+from xfeed.phoenix.published.corpus import read_corpus
+from xfeed.phoenix.published.pipeline import PublishedPipeline
+from xfeed.phoenix.published.sequence import read_sequence
 
 EXPECTED: Final = "expected.npz"
 

@@ -12,10 +12,9 @@ from torch import Tensor
 from xfeed.conformance.phoenix_aug_files import AugustInputs, config_of
 from xfeed.conformance.phoenix_differences import Differences, Verdict
 from xfeed.conformance.phoenix_files import Archive, parameters_of, read_archive, settings_of
-from xfeed.phoenix import metrics
-from xfeed.phoenix.heads import for_surfaces
 from xfeed.phoenix.input_config import DwellHead
-from xfeed.phoenix.losses import (
+from xfeed.phoenix.learning import metrics
+from xfeed.phoenix.learning.losses import (
     NEGATIVE_FEEDBACK,
     DwellLoss,
     activation_penalty,
@@ -24,8 +23,9 @@ from xfeed.phoenix.losses import (
     feedback_mask,
     log_q_weights,
 )
-from xfeed.phoenix.published_aug import load_august
-from xfeed.phoenix.ranker import Ranker
+from xfeed.phoenix.model.heads import for_surfaces
+from xfeed.phoenix.model.ranker import Ranker
+from xfeed.phoenix.published.august import load_august
 
 PADDED_TO: Final = 128
 """The released code pads sequences to a multiple of this."""

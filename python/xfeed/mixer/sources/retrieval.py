@@ -128,7 +128,7 @@ class PostIndex:
     def _empty(self, width: int) -> Index:
         if self._config.index == "exact":
             return VectorIndex(width, self._config.dtype)
-        from xfeed.phoenix.ann import AnnIndex
+        from xfeed.phoenix.index.ann import AnnIndex
 
         return AnnIndex(width)
 

@@ -15,12 +15,12 @@ from torch import nn
 
 from xfeed import _core
 from xfeed.phoenix.batch import PostColumns
-from xfeed.phoenix.bundle_layout import Tensors
+from xfeed.phoenix.bundles.layout import Tensors
 from xfeed.phoenix.config import PhoenixConfig
-from xfeed.phoenix.native import NativeTransformer
+from xfeed.phoenix.model.native import NativeTransformer
+from xfeed.phoenix.model.ranker import Ranker, RankerContext
+from xfeed.phoenix.model.retrieval import Retrieval
 from xfeed.phoenix.options import RuntimeOptions
-from xfeed.phoenix.ranker import Ranker, RankerContext
-from xfeed.phoenix.retrieval import Retrieval
 from xfeed.phoenix.runtime.devices import TORCH_DTYPES, checked_device, joined, moved
 from xfeed.phoenix.runtime.heads import HeadMap
 from xfeed.phoenix.runtime.requests import Candidates, KnownHistory

@@ -10,7 +10,7 @@ from xfeed.phoenix.runtime.requests import Candidates, RankRequest
 from xfeed.phoenix.runtime.scores import ScoreCache
 
 if TYPE_CHECKING:
-    from xfeed.phoenix.ranker import RankerContext
+    from xfeed.phoenix.model.ranker import RankerContext
 
 
 class Progress:

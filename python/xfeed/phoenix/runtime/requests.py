@@ -20,8 +20,8 @@ from xfeed.errors import ShapeError
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.features import known_at
-from xfeed.phoenix.inputs import CandidateInputs, HistoryInputs, PostInputs
-from xfeed.phoenix.moments import candidate_moments, history_moments
+from xfeed.phoenix.model.inputs import CandidateInputs, HistoryInputs, PostInputs
+from xfeed.phoenix.model.moments import candidate_moments, history_moments
 from xfeed.phoenix.runtime.heads import HeadMap
 from xfeed.phoenix.runtime.scores import Facts
 from xfeed.phoenix.runtime.tables import ServingTables

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
-from xfeed.phoenix.bundle import Bundle, read_bundle
+from xfeed.phoenix.bundles.read import Bundle, read_bundle
+from xfeed.phoenix.model.ranker import RankerContext
 from xfeed.phoenix.options import RuntimeOptions
-from xfeed.phoenix.ranker import RankerContext
 from xfeed.phoenix.runtime.batching import Batcher
 from xfeed.phoenix.runtime.contexts import ByteCache, CacheStats, nbytes_of
 from xfeed.phoenix.runtime.engines import RankerEngine, RetrievalEngine

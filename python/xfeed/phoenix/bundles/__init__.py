@@ -1,0 +1,1 @@
+"""Bundles: models on disk, written once, checked whenever they are read."""

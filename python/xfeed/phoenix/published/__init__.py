@@ -1,0 +1,1 @@
+"""The published checkpoints and the published pipeline, in our terms."""
