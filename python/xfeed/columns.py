@@ -17,8 +17,9 @@ KINDS: Final = tuple(_core.post_kinds())
 VIDEO: Final = _core.media_kinds().index("video")
 """Number of videos in columns of media kinds."""
 
-MAX_HISTORY_LEN: Final = 512
-"""Rows of history handed to the models, which read their own number of the newest."""
+MAX_HISTORY_LEN: Final = 1_024
+"""Rows of history handed to the models, which read their own number of the newest; the largest
+published model reads 1,023."""
 
 _ONLY_FOR_SERVING = frozenset({"post_id", "author_id", "is_original"})
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from xfeed.errors import BundleError
+from xfeed.phoenix.bundles.corpus import read_corpus
 from xfeed.phoenix.bundles.read import read_bundle
 from xfeed.phoenix.published.checkpoint import import_checkpoint
-from xfeed.phoenix.published.corpus import read_corpus
 from xfeed.phoenix.published.sequence import read_sequence
 
 from tests.phoenix.bundles import change_tensors

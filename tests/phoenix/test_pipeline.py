@@ -8,9 +8,9 @@ import pytest
 import torch
 from xfeed.conformance.phoenix_pipeline import checkpoint
 from xfeed.errors import BundleError
+from xfeed.phoenix.bundles.corpus import Corpus, read_corpus
 from xfeed.phoenix.bundles.read import Bundle, read_bundle
 from xfeed.phoenix.published.checkpoint import import_checkpoint
-from xfeed.phoenix.published.corpus import Corpus, read_corpus
 from xfeed.phoenix.published.pipeline import PublishedPipeline
 from xfeed.phoenix.published.sequence import Sequence, read_sequence
 

@@ -187,6 +187,7 @@ def test_every_preset_can_be_built_and_survives_json(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_a_preset_for_training_reads_only_what_events_tell(name: str) -> None:
     for config in for_training(name):
+        assert (config.positions, config.history_attention) == ("right_anchored", "bidirectional")
         assert config.semantic_ids is None
         assert config.address is None
         # posts must differ by something
@@ -277,3 +278,18 @@ def test_only_parameters_of_august_have_published_names() -> None:
     with pytest.raises(BundleError) as caught:
         load_august(fine, parameters | {"transformer/decoder_layer_0/up_proj/w": torch.zeros(2)})
     assert caught.value.code == "wrong_shape"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("attention_cap", 0.0),
+        ("attention_cap", float("nan")),
+        ("dwell_scale_secs", -1.0),
+        ("history_len", 70_000),
+    ],
+)
+def test_a_switch_that_would_break_every_score_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=name) as caught:
+        replace(preset("tiny").ranker, **{name: value})
+    assert caught.value.code == "out_of_bounds"

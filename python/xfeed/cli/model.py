@@ -15,10 +15,10 @@ from xfeed.errors import BundleError, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from xfeed.phoenix.bundles.corpus import Corpus
     from xfeed.phoenix.bundles.read import Bundle
     from xfeed.phoenix.bundles.table_streams import TableDtype
     from xfeed.phoenix.published.checkpoint import ImportReport
-    from xfeed.phoenix.published.corpus import Corpus
     from xfeed.phoenix.published.pipeline import Flow, Ranked
 
 TableDtypeOption = Annotated[
@@ -163,8 +163,8 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Runs the released pipeline: retrieve from the corpus, rank, sort by a weighted sum."""
+    from xfeed.phoenix.bundles.corpus import read_corpus
     from xfeed.phoenix.bundles.layout import CORPUS, SEQUENCE
-    from xfeed.phoenix.published.corpus import read_corpus
     from xfeed.phoenix.published.pipeline import PublishedPipeline
     from xfeed.phoenix.published.sequence import read_sequence
 

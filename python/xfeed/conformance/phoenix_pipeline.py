@@ -11,10 +11,10 @@ import torch
 
 from xfeed.conformance.phoenix_differences import Differences, Verdict
 from xfeed.conformance.phoenix_files import Archive, read_archive
+from xfeed.phoenix.bundles.corpus import read_corpus
 from xfeed.phoenix.bundles.layout import CORPUS, SEQUENCE
 from xfeed.phoenix.bundles.read import Bundle, read_bundle
 from xfeed.phoenix.published.checkpoint import import_checkpoint
-from xfeed.phoenix.published.corpus import read_corpus
 from xfeed.phoenix.published.pipeline import PublishedPipeline
 from xfeed.phoenix.published.sequence import read_sequence
 

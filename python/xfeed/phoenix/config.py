@@ -8,6 +8,7 @@ small, with biases and more facts about posts. The switches default to May; `pro
 the sizes, `input_config.py` groups the switches of August's inputs.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, Self
 
@@ -32,6 +33,9 @@ from xfeed.phoenix.input_config import (
 from xfeed.phoenix.train_config import TrainConfig
 
 __all__ = ["PhoenixConfig", "TrainConfig"]
+
+MAX_HISTORY_LEN: Final = 65_536
+"""History positions of a model at most; the largest published one has 1,023."""
 
 POST_AGE_LIMIT_MINS: Final = 4_800
 """Minutes after which a post is simply old; the last age bucket starts here."""
@@ -167,6 +171,7 @@ class PhoenixConfig:
         )
         at_least(self, 0, "n_continuous")
         check_inputs(self)
+        self._check_numbers()
         if self.n_query_heads % self.n_kv_heads or self.key_size % 2:
             raise ConfigError(
                 f"`n_query_heads` {self.n_query_heads} must be a multiple of `n_kv_heads` "
@@ -176,6 +181,20 @@ class PhoenixConfig:
         if self.post_features and (self.language is None or self.topic is None):
             raise ConfigError(
                 "`post_features` needs the hashes `language` and `topic`", code="missing_hash"
+            )
+
+    def _check_numbers(self) -> None:
+        """Refuses what would make every prediction NaN, or a table of positions without end."""
+        cap = 1.0 if self.attention_cap is None else self.attention_cap
+        for name, value in (("attention_cap", cap), ("dwell_scale_secs", self.dwell_scale_secs)):
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(
+                    f"`{name}` must be a positive number, got `{value}`", code="out_of_bounds"
+                )
+        if self.history_len > MAX_HISTORY_LEN:
+            raise ConfigError(
+                f"`history_len` must be at most {MAX_HISTORY_LEN}, got `{self.history_len}`",
+                code="out_of_bounds",
             )
 
     @property

@@ -156,6 +156,8 @@ def for_training(name: str) -> Preset:
     """A preset as far as xfeed's own events can feed it.
 
     It has the heads of our actions instead of the published numbers, and no network addresses.
+    Positions are anchored at the newest entry of the history and the history sees itself both ways,
+    also in `mini`: positions that follow slots would tie a score to a candidate's place.
     Our posts have no semantic ids yet, so they have rows of their own in retrieval too; without
     either, all posts of an author would be one.
 
@@ -177,4 +179,6 @@ def _for_our_events(config: PhoenixConfig) -> PhoenixConfig:
         address=None,
         semantic_ids=None,
         item_rows=True,
+        positions="right_anchored",
+        history_attention="bidirectional",
     )

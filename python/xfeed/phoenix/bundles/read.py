@@ -18,6 +18,7 @@ import numpy as np
 
 from xfeed import _core
 from xfeed.errors import BundleError, XfeedError
+from xfeed.phoenix.bundles.corpus import check_corpus_header
 from xfeed.phoenix.bundles.layout import (
     CORPUS,
     FORMAT,
@@ -49,7 +50,6 @@ from xfeed.phoenix.bundles.write import (
     write_bundle,
 )
 from xfeed.phoenix.config import PhoenixConfig
-from xfeed.phoenix.published.corpus import check_corpus_header
 
 Verify = Literal["full", "structure", "once"]
 """``full`` reads every byte, ``structure`` all but those of the tables and of the corpus.

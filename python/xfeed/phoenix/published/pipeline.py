@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from xfeed import _core
 from xfeed.errors import BundleError
+from xfeed.phoenix.bundles.corpus import Corpus
 from xfeed.phoenix.bundles.layout import Tensors
 from xfeed.phoenix.bundles.read import Bundle
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.model.inputs import CandidateInputs, HistoryInputs, PostInputs
 from xfeed.phoenix.model.ranker import Ranker
 from xfeed.phoenix.model.retrieval import Retrieval
-from xfeed.phoenix.published.corpus import Corpus
 from xfeed.phoenix.published.may import PIPELINE_WEIGHTS, published_number
 from xfeed.phoenix.published.sequence import Sequence
 
