@@ -13,6 +13,7 @@ __all__ = [
     "EventBatch",
     "FilterSettings",
     "HashFamily",
+    "PackedMatrix",
     "PostStore",
     "Query",
     "RateLimiter",
@@ -136,6 +137,7 @@ class EmbeddingTable:
         sum: bool = False,
         threads: int = 0,
     ) -> None: ...
+    def write(self, first_row: int, array: npt.NDArray[np.float32]) -> None: ...
     def to_array(self) -> npt.NDArray[np.float32]: ...
     def first_not_finite(self) -> int | None: ...
 
@@ -208,6 +210,28 @@ class Trunk:
         positions: npt.NDArray[np.uint32],
         cos: npt.NDArray[np.float32],
         sin: npt.NDArray[np.float32],
+        out: npt.NDArray[np.float32],
+        *,
+        threads: int = 1,
+    ) -> None: ...
+
+@final
+class PackedMatrix:
+    def __new__(
+        cls,
+        matrix: npt.NDArray[np.float32],
+        *,
+        norm: npt.NDArray[np.float32] | None = None,
+    ) -> PackedMatrix: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    def multiply(
+        self,
+        parts: Sequence[npt.NDArray[np.float32]],
         out: npt.NDArray[np.float32],
         *,
         threads: int = 1,

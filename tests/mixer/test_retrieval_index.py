@@ -134,6 +134,26 @@ def test_a_post_is_found_by_the_next_request_and_a_deleted_one_is_not(feed: Feed
         assert NEW not in kept.find(_core.Query(1, feed.now_ms() - 10_000)), "not made yet"
 
 
+def test_posts_that_made_way_for_others_are_not_found_and_leave_no_gap(
+    fitted_dir: Path, tmp_path: Path
+) -> None:
+    ignore = shutil.ignore_patterns("*-wal", "*-shm", "snapshots")
+    directory = shutil.copytree(fitted_dir, tmp_path / "copy", ignore=ignore)
+    few = {**THREADS, "thunder": {"max_posts_per_timeline": 2}, "retrieval": {"max_results": 5}}
+    with Feed.open(directory, config=few) as feed:
+        parts, _ = parts_of(feed)
+        kept = Retrieval(parts)
+        for post in range(NEW, NEW + 40, 2):
+            best = int(kept.find(query(feed, 1))[0])
+            columns = parts.world.live_originals(np.array([best], dtype=np.uint64))
+            for new in (post, post + 1):
+                tell(feed, "post", post_id=new, author_id=int(columns["author_id"][0]), text="new")
+            found = kept.find(query(feed, 1)).tolist()
+            assert best not in found
+            assert len(found) == 5
+            assert found == Retrieval(parts).find(query(feed, 1)).tolist()
+
+
 def test_a_post_deleted_in_the_middle_of_a_request_is_not_in_the_answer(feed: Feed) -> None:
     parts, model = parts_of(feed)
     kept = Retrieval(parts)

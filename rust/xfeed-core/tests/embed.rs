@@ -366,6 +366,25 @@ fn training_is_the_same_for_many_rows_and_for_one_at_a_time() {
 }
 
 #[test]
+fn rows_that_are_written_are_those_of_a_table_made_at_once() {
+    let values: Vec<f32> = (0_u16..80).map(|i| f32::from(i % 13) - 5.0).collect();
+    for dtype in Dtype::ALL {
+        let whole = EmbeddingTable::from_f32(&values, 4, dtype).unwrap();
+        let mut parts = EmbeddingTable::zeroed(20, 4, dtype).unwrap();
+        parts.write(12, &values[48..]).unwrap();
+        parts.write(20, &[]).unwrap();
+        assert!(all(&parts)[..48].iter().all(|value| *value == 0.0));
+        parts.write(0, &values[..48]).unwrap();
+        assert_eq!(parts.cells(), whole.cells());
+        assert_eq!(parts.scales(), whole.scales());
+        for (first_row, values) in [(19, &values[..8]), (21, &values[..4]), (0, &values[..3])] {
+            assert!(parts.write(first_row, values).is_err());
+        }
+        assert_eq!(parts.cells(), whole.cells());
+    }
+}
+
+#[test]
 fn a_step_that_cannot_be_taken_changes_nothing() {
     let mut table = EmbeddingTable::from_f32(&[1.0; 8], 2, Dtype::Float32).unwrap();
     let mut state = RowAdagrad::new(4, PLAIN).unwrap();

@@ -10,7 +10,7 @@ use numpy::{
 };
 use parking_lot::{Mutex, RwLock};
 use pyo3::prelude::*;
-use xfeed_core::embed;
+use xfeed_core::{Error, embed};
 
 use crate::convert::{slice1, slice2, slice2_mut};
 use crate::detach::{detached, unlocked};
@@ -180,6 +180,24 @@ impl EmbeddingTable {
                 .read()
                 .gather_hashed(family, ids, sum, threads, out)
         })
+    }
+
+    /// Stores `array` (float32, shape `(n, width)`), rounded to nearest, in the rows from `first_row` on
+    /// of an owned table. Where a number cannot be held, rows before it have changed.
+    fn write(
+        &self,
+        py: Python<'_>,
+        first_row: u32,
+        array: PyReadonlyArray2<'_, f32>,
+    ) -> PyResult<()> {
+        let (values, width) = slice2(&array, "array")?;
+        if width != self.width {
+            return Err(to_py(Error::shape(
+                format!("rows of {width} numbers, the table's have {}", self.width),
+                "pass rows of the table's width",
+            )));
+        }
+        detached(py, || self.inner.write().write(first_row, values))
     }
 
     /// The whole table, float32 `(n_rows, width)`.

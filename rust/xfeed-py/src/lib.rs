@@ -37,7 +37,7 @@ mod _core {
     #[pymodule_export]
     use crate::filter::{FilterSettings, Verdicts, filters, reasons, run_filters};
     #[pymodule_export]
-    use crate::phoenix::{Trunk, TrunkContext};
+    use crate::phoenix::{PackedMatrix, Trunk, TrunkContext};
     #[pymodule_export]
     use crate::query::Query;
     #[pymodule_export]

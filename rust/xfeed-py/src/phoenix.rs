@@ -1,15 +1,15 @@
 //! The transformer of the models without torch.
 
 use numpy::{
-    PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3, PyReadonlyArrayDyn, PyReadwriteArray3,
-    PyUntypedArrayMethods,
+    PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3, PyReadonlyArrayDyn, PyReadwriteArray2,
+    PyReadwriteArray3, PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use xfeed_core::Error;
 use xfeed_core::phoenix as core;
 
-use crate::convert::{slice1, slice2};
+use crate::convert::{slice1, slice2, slice2_mut};
 use crate::detach::detached;
 use crate::error::to_py;
 
@@ -308,5 +308,69 @@ impl Trunk {
         detached(py, || {
             self.inner.attend(&context.inner, &tokens, out, threads)
         })
+    }
+}
+
+/// A matrix that rows are multiplied with, packed for this machine.
+#[pyclass(frozen, module = "xfeed._core")]
+pub(crate) struct PackedMatrix {
+    inner: core::PackedMatrix,
+}
+
+#[pymethods]
+impl PackedMatrix {
+    /// Packs a float32 matrix (depth, columns); with `norm` (depth,), rows pass a
+    /// root-mean-square norm with these scales first.
+    #[new]
+    #[pyo3(signature = (matrix, *, norm=None))]
+    fn new(
+        matrix: PyReadonlyArray2<'_, f32>,
+        norm: Option<PyReadonlyArray1<'_, f32>>,
+    ) -> PyResult<Self> {
+        let (matrix, columns) = slice2(&matrix, "matrix")?;
+        let norm = norm.as_ref().map(|norm| slice1(norm, "norm")).transpose()?;
+        let inner = core::PackedMatrix::new(matrix, columns, norm).map_err(to_py)?;
+        Ok(Self { inner })
+    }
+
+    /// Numbers of a row that is multiplied.
+    #[getter]
+    fn depth(&self) -> usize {
+        self.inner.depth()
+    }
+
+    /// Numbers of a product.
+    #[getter]
+    fn columns(&self) -> usize {
+        self.inner.columns()
+    }
+
+    /// Memory in bytes.
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.inner.n_bytes()
+    }
+
+    /// Writes products of rows to `out`, float32 (n, columns).
+    ///
+    /// `parts` are float32 arrays (n, width) that stand side by side; their widths add up to the
+    /// depth. A row's product has the same bits whatever the other rows and `threads` are. Do not
+    /// write to the arrays from another thread during the call.
+    #[pyo3(signature = (parts, out, *, threads=1))]
+    fn multiply(
+        &self,
+        py: Python<'_>,
+        parts: Vec<PyReadonlyArray2<'_, f32>>,
+        mut out: PyReadwriteArray2<'_, f32>,
+        threads: usize,
+    ) -> PyResult<()> {
+        let n = parts.first().map_or(0, |part| part.shape()[0]);
+        let mut slices = Vec::with_capacity(parts.len());
+        for part in &parts {
+            let (values, width) = slice2(part, "parts")?;
+            slices.push(core::Part { values, width });
+        }
+        let out = slice2_mut(&mut out, "out", (n, self.inner.columns()))?;
+        detached(py, || self.inner.multiply(&slices, n, out, threads))
     }
 }

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 NEVER: Final = 2**64 - 1
 """A generation that no world reaches."""
 
-MAX_SEARCHES: Final = 4
-"""Searches of one request; more than one only when posts went while it ran."""
+DEEPER: Final = 4
+"""So many times as many posts are asked for when some of those that were found are gone."""
 
 
 class Retrieval:
@@ -57,19 +57,23 @@ class Retrieval:
         user = self._model.user_vector(viewer, history, posts, query.now_ms)
         if not np.isfinite(user).all():
             return np.zeros(0, dtype=np.uint64)
-        for _ in range(MAX_SEARCHES):
-            hits = self._posts.refreshed().search(
+        asked_for = self._max_results
+        while True:
+            index = self._posts.refreshed()
+            hits = index.search(
                 user[None],
-                self._max_results,
+                asked_for,
                 since_ms=query.now_ms - self._max_age_ms,
                 until_ms=query.now_ms,
                 exclude_authors=[np.append(query.following, np.uint64(query.viewer))],
             )
             found: npt.NDArray[np.uint64] = hits.ids[0, : hits.counts[0]]
             live = np.isin(found, self._world.live_originals(found)["post_id"])
-            if live.all():
-                break
-        return found[live]
+            if not live.all():
+                self._posts.forget_dead(index, found[~live])
+            if live.sum() >= self._max_results or len(found) < asked_for:
+                return found[live][: self._max_results]
+            asked_for *= DEEPER
 
 
 class PostIndex:
@@ -112,6 +116,17 @@ class PostIndex:
                 self._embed(self._index, columns)
             self._generation = generation
             return self._index
+
+    def forget_dead(self, index: Index, posts: npt.NDArray[np.uint64]) -> None:
+        """Removes those of the posts that are not live.
+
+        The world tells what left by age, by a delete or by an edit; what made way for other posts,
+        because its timeline or the memory was full, it tells only when it trims.
+        """
+        with self._lock:
+            # Under the lock, because one that comes back meanwhile is added under it.
+            live = self._world.live_originals(posts)["post_id"]
+            self._remove(index, np.setdiff1d(posts, live))
 
     def _live_originals(self) -> dict[str, npt.NDArray[Any]]:
         columns = self._world.live_posts()

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xfeed.errors import BundleError
+from xfeed.phoenix.bundles.table_streams import MAX_SCALE, SCALE_SUFFIX
 from xfeed.phoenix.bundles.tensor_file import ITEM_BYTES, Entry, open_regular
 
 BLOCK_BYTES: Final = 2**18

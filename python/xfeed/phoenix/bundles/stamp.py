@@ -9,14 +9,17 @@ a moment ago are not noted. What the note cannot see is a disk that forgets bits
 
 import contextlib
 import json
-import os
 import time
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 NOTE: Final = ".checked.json"
 """Name of the note. It is no part of the bundle."""
+
+CHECKS: Final = 2
+"""Counts up with every check that is added, so that older notes are not believed any more."""
 
 SETTLED_NS: Final = 2_000_000_000
 """Nanoseconds after which another change of a file surely has another time."""
@@ -39,7 +42,7 @@ def was_checked(directory: Path, bundle_id: str, stats: Stats) -> bool:
         note: Any = json.loads((directory / NOTE).read_bytes())
     except (OSError, ValueError, RecursionError):
         return False
-    return bool(note == {"bundle_id": bundle_id, "files": stats})
+    return bool(note == _note(bundle_id, stats))
 
 
 def note_checked(directory: Path, bundle_id: str, stats: Stats) -> None:
@@ -47,8 +50,12 @@ def note_checked(directory: Path, bundle_id: str, stats: Stats) -> None:
     newest = max((stat[2] for stat in stats.values()), default=0)
     if time.time_ns() - newest < SETTLED_NS:
         return
-    text = json.dumps({"bundle_id": bundle_id, "files": stats})
+    text = json.dumps(_note(bundle_id, stats))
     with contextlib.suppress(OSError):
-        temporary = directory / f"{NOTE}.{os.getpid()}"
+        temporary = directory / f"{NOTE}.{uuid.uuid4().hex}"
         temporary.write_text(text)
         temporary.replace(directory / NOTE)
+
+
+def _note(bundle_id: str, stats: Stats) -> dict[str, Any]:
+    return {"checks": CHECKS, "bundle_id": bundle_id, "files": stats}

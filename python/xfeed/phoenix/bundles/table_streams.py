@@ -34,6 +34,9 @@ SCALE_SUFFIX: Final = ".scale"
 
 INT8_MAX: Final = 127
 
+MAX_SCALE: Final = np.float32(np.finfo(np.float32).max / 128)
+"""Largest scale of an ``int8`` row with which every one of its values, -128 too, is finite."""
+
 BLOCK_BYTES: Final = 2**23
 """Bytes of float32 rows that are converted together."""
 
@@ -163,6 +166,8 @@ def _check_fits(
     """Refuses a table whose values became infinite by the conversion."""
     if dtype == "float16":
         bad = np.isinf(made)
+    elif dtype == "int8" and made.dtype == np.float32:
+        bad = made > MAX_SCALE
     elif dtype == "bfloat16" and made.dtype == np.uint16:
         bad = (made & np.uint16(_BFLOAT16_INFINITY)) == _BFLOAT16_INFINITY
     else:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ def write_bundle(
     directory.parent.mkdir(parents=True, exist_ok=True)
     files = _streams(parts, table_dtype, extras)
     _check_space(directory.parent, files)
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+    temporary = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}.tmp")
     temporary.mkdir()
     try:
         entries = _write_files(temporary, files)

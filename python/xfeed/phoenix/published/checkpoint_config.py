@@ -12,7 +12,7 @@ from typing import Any, Final
 from xfeed.errors import BundleError, ConfigError
 from xfeed.phoenix.bundles.layout import Kind
 from xfeed.phoenix.bundles.tensor_file import MAX_HEADER_BYTES, open_regular, strict_json
-from xfeed.phoenix.config import PhoenixConfig
+from xfeed.phoenix.config import MAX_HISTORY_LEN, PhoenixConfig
 from xfeed.phoenix.hashes import HashConfig
 
 ENTITIES: Final = ("user", "item", "author")
@@ -35,6 +35,9 @@ DEFAULTS: Final = {"product_surface_vocab_size": 16, "post_age_granularity_mins"
 """Sizes that may be missing, and what the release takes then."""
 
 MAX_SIZE: Final = 2**31 - 1
+
+MAX_POSITIONS: Final = dict.fromkeys(("history_seq_len", "candidate_seq_len"), MAX_HISTORY_LEN)
+"""Bounds of sizes that no tensor of the checkpoint would contradict."""
 
 N_CONTINUOUS: Final = 8
 """Continuous heads of the release."""
@@ -68,7 +71,7 @@ def read_published_config(path: Path, kind: Kind) -> PublishedConfig:
     """
     name = f"{path.parent.name}/{path.name}"
     values = _read_object(path, name)
-    sizes = {key: _whole(name, key, values, 1) for key in SIZES}
+    sizes = {k: _whole(name, k, values, 1, MAX_POSITIONS.get(k, MAX_SIZE)) for k in SIZES}
     sizes |= {k: _whole(name, k, values, 1) if k in values else d for k, d in DEFAULTS.items()}
     constants = values.get("hash_params")
     if not isinstance(constants, dict):

@@ -7,6 +7,7 @@ them; what a header claims is compared with the size in the archive's directory 
 checksum of each member is compared while it is read.
 """
 
+import io
 import math
 import struct
 import tokenize
@@ -28,6 +29,12 @@ from xfeed.phoenix.bundles.tensor_file import open_regular
 MAX_WHOLE_BYTES: Final = 2**32
 """Largest member that is read as a whole."""
 
+WHOLE_BLOCK_BYTES: Final = 2**23
+"""Bytes that are read together."""
+
+MAX_HEADER_BYTES: Final = 10_000
+"""Longest header of an array. NumPy reads all that one claims to have before it looks at this."""
+
 SUFFIX: Final = ".npy"
 
 _DAMAGE: Final = (
@@ -37,6 +44,8 @@ _DAMAGE: Final = (
     tokenize.TokenError,
     ArithmeticError,
     EOFError,
+    LookupError,
+    MemoryError,
     OSError,
     RuntimeError,
     SyntaxError,
@@ -170,11 +179,21 @@ class Npz:
             )
         flat = np.empty(math.prod(member.shape), member.dtype)
         at = 0
-        for part in self._parts(name, max(1, 2**23 // max(member.dtype.itemsize, 1))):
+        for part in self._parts(name, _values_per_block(member.dtype)):
             flat[at : at + len(part)] = part
             at += len(part)
         values = flat.reshape(member.shape, order="F" if member.fortran_order else "C")
         return np.ascontiguousarray(values, dtype=member.dtype.newbyteorder("="))
+
+    def blocks(self, name: str) -> Iterator[npt.NDArray[Any]]:
+        """A member of one dimension, some values at a time, in the byte order of this machine.
+
+        Raises:
+            BundleError: it is damaged.
+        """
+        dtype = self.members[name].dtype
+        for part in self._parts(name, _values_per_block(dtype)):
+            yield part.astype(dtype.newbyteorder("="), copy=False)
 
     def table(self, name: str) -> TableSource:
         """A member (rows, width) of float32 as a stream of rows.
@@ -230,9 +249,23 @@ def _read_member_header(stream: IO[bytes]) -> Member:
     version = npy.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version} of the array format is not read")
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran_order, dtype = read(stream)
+    first = version == (1, 0)
+    length = bytearray(2 if first else 4)
+    _fill(stream, length)
+    n_bytes = int.from_bytes(length, "little")
+    if n_bytes > MAX_HEADER_BYTES:
+        raise ValueError(f"a header has {n_bytes:,} bytes, at most {MAX_HEADER_BYTES:,} are read")
+    header = bytearray(n_bytes)
+    _fill(stream, header)
+    read = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
+    shape, fortran_order, dtype = read(
+        io.BytesIO(length + header), max_header_size=MAX_HEADER_BYTES
+    )
     return Member(dtype, shape, fortran_order)
+
+
+def _values_per_block(dtype: np.dtype[Any]) -> int:
+    return max(1, WHOLE_BLOCK_BYTES // max(dtype.itemsize, 1))
 
 
 def _fill(stream: IO[bytes], content: bytearray) -> None:

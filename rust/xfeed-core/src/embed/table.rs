@@ -36,9 +36,39 @@ impl EmbeddingTable {
                 "pass the table with the shape (rows, width)",
             ));
         }
-        match table.store(values) {
+        match table.store(0, values) {
             None => Ok(table),
             Some(row) => Err(cannot_hold(dtype, row)),
+        }
+    }
+
+    /// Stores `values` (`n * width` numbers) in the rows from `first_row` on, rounding to nearest.
+    ///
+    /// # Errors
+    /// When they do not divide into rows or do not fit into the table, or the table is mapped; nothing
+    /// has changed then. When a number cannot be held; the rows have changed then.
+    pub fn write(&mut self, first_row: u32, values: &[f32]) -> Result<()> {
+        let room = (self.n_rows - first_row.min(self.n_rows)) as usize * self.width;
+        if !values.len().is_multiple_of(self.width) || values.len() > room {
+            return Err(Error::shape(
+                format!(
+                    "{} floats from row `{first_row}` on, the table has {} rows of {}",
+                    values.len(),
+                    self.n_rows,
+                    self.width
+                ),
+                "pass rows of the table's width that end inside of it",
+            ));
+        }
+        if self.is_mapped() {
+            return Err(Error::config(
+                "a table that is mapped cannot be written to",
+                "open it with copy=True",
+            ));
+        }
+        match self.store(first_row as usize, values) {
+            None => Ok(()),
+            Some(row) => Err(cannot_hold(self.dtype, row)),
         }
     }
 
@@ -62,27 +92,28 @@ impl EmbeddingTable {
         })
     }
 
-    /// Writes every row; returns the first that cannot be held.
-    fn store(&mut self, values: &[f32]) -> Option<usize> {
-        let (dtype, width, n_rows) = (self.dtype, self.width, self.n_rows as usize);
-        let cells = &mut self.cells.bytes_mut()?[..n_rows * width * dtype.size()];
+    /// Writes rows from `first` on; returns the first that cannot be held.
+    fn store(&mut self, first: usize, values: &[f32]) -> Option<usize> {
+        let (dtype, width, n_rows) = (self.dtype, self.width, values.len() / self.width);
+        let len = width * dtype.size();
+        let cells = &mut self.cells.bytes_mut()?[first * len..][..n_rows * len];
         let mut unscaled = Vec::new();
         let scales = match self.scales.as_mut().and_then(Memory::bytes_mut) {
-            Some(scales) => scales,
+            Some(scales) => &mut scales[first * 4..],
             None => {
                 unscaled.resize(n_rows * 4, 0);
                 &mut unscaled
             }
         };
         cells
-            .par_chunks_exact_mut(width * dtype.size())
+            .par_chunks_exact_mut(len)
             .zip(values.par_chunks_exact(width))
             .zip(scales.as_chunks_mut().0.par_iter_mut())
             .with_min_len(TASK_ROWS as usize)
             .enumerate()
             .find_map_first(|(row, ((stored, values), scale))| {
                 let Some(found) = narrow(dtype, values, stored) else {
-                    return Some(row);
+                    return Some(first + row);
                 };
                 *scale = found.to_le_bytes();
                 None

@@ -1,7 +1,8 @@
 //! The transformer of the models on a plain processor: context once, candidates one by one.
 //!
 //! Reading order: `lanes` (sixteen numbers at once), `functions` (exponential and tangent), `gemm`
-//! (products), `rows` (norms and rotations), `attention`, `layer`, `context`, `trunk`.
+//! (products), `rows` (norms and rotations), `attention`, `layer`, `context`, `trunk`,
+//! `product` (tokens and heads around the layers).
 
 mod aligned;
 mod attention;
@@ -15,6 +16,7 @@ mod int8;
 mod lanes;
 mod layer;
 mod matrix;
+mod product;
 mod rows;
 mod scratch;
 mod shape;
@@ -25,6 +27,7 @@ mod workers;
 pub use attention::Cap;
 pub use context::Context;
 pub use matrix::Numbers;
+pub use product::{PackedMatrix, Part};
 pub use rows::Rotations;
 pub use shape::{Shape, Tokens};
 pub use trunk::Trunk;
