@@ -53,7 +53,7 @@ stress: setup ## what takes minutes: random seeds, every interleaving, attacks, 
 	$(BIN)/python -m pytest -m stress
 
 # libFuzzer's counters, by stable Rust; `cargo fuzz run` (nightly) works in fuzz/ as well.
-FUZZ_TARGETS := json protobuf snapshot store tensors
+FUZZ_TARGETS := index json protobuf snapshot store tensors
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS   := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \

@@ -10,6 +10,7 @@ use xfeed_core::event::{Body, Event, Reject, decode, protobuf};
 use xfeed_core::ids::Id;
 use xfeed_core::query::Query;
 use xfeed_core::thunder::{PostStore, ReadLimits, ReadRequest, Record, StoreSettings};
+use xfeed_core::vectors::{self, Entry, VectorIndex};
 use xfeed_core::world::{World, WorldSettings};
 
 const LIMITS: ReadLimits = ReadLimits {
@@ -96,6 +97,45 @@ pub(crate) fn tensors(bytes: &[u8]) {
             .all(|(next, end)| next.bytes.start == *end)
     );
     assert_eq!(ends.last().copied().unwrap_or(len), len);
+}
+
+/// The file of an index of vectors, as it is and with its checksum put right: what is accepted is
+/// written again as the same index.
+pub(crate) fn index(bytes: &[u8]) {
+    for file in [bytes.to_vec(), signed(bytes)] {
+        let Ok(index) = VectorIndex::read(&*file) else {
+            continue;
+        };
+        let (mut once, mut twice) = (Vec::new(), Vec::new());
+        index.write(&mut once).expect("a vector takes all");
+        let again = VectorIndex::read(&*once).expect("it was written");
+        again.write(&mut twice).expect("a vector takes all");
+        assert_eq!(once, twice);
+        assert_eq!(once.len(), file.len());
+        assert_eq!(index.ids(), again.ids());
+        check_search(&index);
+    }
+}
+
+fn check_search(index: &VectorIndex) {
+    let query = vec![0.5; index.width()];
+    let found = index.search(&vectors::Search {
+        vectors: &query,
+        k: index.len() + 1,
+        times: &[(i64::MIN, i64::MAX)],
+        excluded: &[Vec::new()],
+        kinds: &[u64::MAX],
+        threads: 1,
+    });
+    let found = found.expect("the query fits");
+    assert_eq!(found[0].len(), index.len());
+    assert!(found[0].iter().all(|(score, _)| score.is_finite()));
+}
+
+/// The bytes with the SHA-256 of all but the last 32 of them in place of those.
+fn signed(file: &[u8]) -> Vec<u8> {
+    let content = &file[..file.len().saturating_sub(32)];
+    [content, Sha256::digest(content).as_slice()].concat()
 }
 
 /// A store by itself, without and with a limit of its memory.
@@ -248,7 +288,29 @@ pub(crate) fn seeds(lines: &str) -> Vec<(&'static str, Vec<u8>)> {
     written.expect("a vector takes all");
     posts.encode(&mut alone).expect("a vector takes all");
     seeds.extend([("snapshot", file), ("store", alone), ("tensors", tables())]);
+    for dtype in ["float32", "bfloat16", "int8"] {
+        seeds.push(("index", index_of_three(dtype)));
+    }
     seeds
+}
+
+/// A file of three vectors.
+fn index_of_three(dtype: &str) -> Vec<u8> {
+    let dtype = vectors::Dtype::from_name(dtype).expect("it is one");
+    let mut index = VectorIndex::new(5, dtype).expect("a width");
+    for n in 1..4 {
+        let entry = Entry {
+            id: Id(n),
+            author: Id(n % 2),
+            created_ms: 7,
+            kind: 1,
+        };
+        let vector = [0.25, -1.0, 0.0, 3.5, 0.125];
+        index.insert(&entry, &vector).expect("it fits");
+    }
+    let mut file = Vec::new();
+    index.write(&mut file).expect("a vector takes all");
+    file
 }
 
 /// A safetensors file of two tables.

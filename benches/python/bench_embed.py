@@ -4,7 +4,6 @@ Every side gets fresh random rows in every repetition, so nobody meets rows that
 """
 
 import json
-import os
 import subprocess
 from collections.abc import Callable
 from importlib import import_module
@@ -193,10 +192,7 @@ def native(found: Findings) -> None:
     messages = [json.loads(line) for line in built.stdout.splitlines()]
     program = [it["executable"] for it in messages if it.get("executable")][-1]
     arguments = [N_ROWS, WIDTH, N_CANDIDATES * N_FUNCTIONS, REPETITIONS]
-    environment = os.environ | {"RAYON_NUM_THREADS": str(max(THREADS))}
-    done = subprocess.run(
-        [program, *map(str, arguments)], stdout=subprocess.PIPE, check=True, env=environment
-    )
+    done = subprocess.run([program, *map(str, arguments)], stdout=subprocess.PIPE, check=True)
     found.raw["native"] = json.loads(done.stdout)
     for result in found.raw["native"]:
         dtype, threads = result["dtype"], result["threads"]

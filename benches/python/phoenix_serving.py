@@ -13,8 +13,7 @@ from xfeed.phoenix.bundles.read import Bundle
 from xfeed.phoenix.bundles.write import model_parts, write_bundle
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.features import post_age_bucket
-from xfeed.phoenix.hashes import HashConfig
-from xfeed.phoenix.learning.tables import hash_family
+from xfeed.phoenix.hashes import HashConfig, hash_family
 from xfeed.phoenix.model.inputs import CandidateInputs, HistoryInputs, PostInputs
 from xfeed.phoenix.model.ranker import Ranker
 from xfeed.phoenix.model.retrieval import Retrieval
@@ -180,7 +179,9 @@ def write_demo(directory: Path) -> None:
         model = kind(config)
         fill(model, SEED)
         tables = {
-            name: torch.randn(hashed.n_rows, config.table_width) * 0.1
+            name: _core.EmbeddingTable.from_array(
+                torch.randn(hashed.n_rows, config.table_width).mul_(0.1).numpy()
+            )
             for name, hashed in config.hashes.items()
         }
         parts.append(model_parts(config, model, tables))

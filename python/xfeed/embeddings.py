@@ -13,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import numpy as np
 
 from xfeed import _core
+from xfeed.embedding_inputs import id_column, output, row_column
 from xfeed.errors import ConfigError, ShapeError, StoreError
 from xfeed.phoenix import hashes
 
@@ -82,7 +83,7 @@ class HashFamily:
         Raises:
             ShapeError: when `ids` are not unsigned 64-bit numbers in one dimension.
         """
-        numbers = _ids(ids)
+        numbers = id_column(ids)
         out = np.empty((len(numbers), len(self)), dtype=np.uint32)
         self.core.rows(numbers, n_rows, out)
         return out
@@ -204,10 +205,10 @@ class EmbeddingTable:
         Raises:
             ShapeError: when `ids` or `out` have another dtype or shape.
         """
-        numbers = _ids(ids)
+        numbers = id_column(ids)
         width = self.width if total else self.width * len(family)
         target = np.empty((len(numbers), width), dtype=np.float32) if out is None else out
-        self.core.gather_hashed(family.core, numbers, _floats(target), total, threads)
+        self.core.gather_hashed(family.core, numbers, output(target), total, threads)
         return target
 
     def rows(self, rows: npt.ArrayLike, *, threads: int = 0) -> npt.NDArray[np.float32]:
@@ -216,21 +217,9 @@ class EmbeddingTable:
         Raises:
             ShapeError: when one is outside the table.
         """
-        numbers = np.asarray(rows)
-        if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "ui"):
-            raise ShapeError(
-                f"`rows` has the shape {numbers.shape} and the dtype {numbers.dtype}",
-                code="bad_shape",
-                hint="pass whole numbers in one dimension",
-            )
-        if numbers.size and not (numbers.min() >= 0 and numbers.max() < self.n_rows):
-            raise ShapeError(
-                f"rows from `{numbers.min()}` to `{numbers.max()}`, the table has {self.n_rows}",
-                code="bad_shape",
-                hint="rows count from 0",
-            )
+        numbers = row_column(rows, self.n_rows)
         out = np.empty((len(numbers), self.width), dtype=np.float32)
-        self.core.gather(np.ascontiguousarray(numbers, dtype=np.uint32), out, threads)
+        self.core.gather(numbers, out, threads)
         return out
 
     def to_array(self) -> npt.NDArray[np.float32]:
@@ -274,27 +263,3 @@ def save_tables(path: str | PathLike[str], tables: Mapping[str, EmbeddingTable])
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def _ids(ids: npt.ArrayLike) -> npt.NDArray[np.uint64]:
-    numbers = np.asarray(ids)
-    is_whole = numbers.dtype.kind == "u" or (
-        numbers.dtype.kind == "i" and (not numbers.size or int(numbers.min()) >= 0)
-    )
-    if numbers.ndim != 1 or (numbers.size and not is_whole):
-        raise ShapeError(
-            f"`ids` has the shape {numbers.shape} and the dtype {numbers.dtype}",
-            code="bad_shape",
-            hint="pass ids from 0 to 2^64 - 1 in one dimension, as np.uint64",
-        )
-    return np.ascontiguousarray(numbers, dtype=np.uint64)
-
-
-def _floats(out: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    if out.dtype != np.float32 or out.ndim != 2:
-        raise ShapeError(
-            f"`out` has the shape {out.shape} and the dtype {out.dtype}",
-            code="bad_shape",
-            hint="pass a C-contiguous array of float32 with two dimensions",
-        )
-    return out

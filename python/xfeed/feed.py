@@ -70,6 +70,8 @@ class Feed:
         self._config = config
         self._preset = load_preset(config.scoring.preset)
         self._models = ModelStore(directory, runtime_options(config))
+        if log.writable:
+            self._models.sweep()
         snapshots = SnapshotStore(directory, writable=log.writable)
         # Beside topics there is nothing to fold: the state is what the newest snapshot holds.
         fold = SnapshotFold if isinstance(log, TopicsLog) else Fold
@@ -334,8 +336,11 @@ class Feed:
         return self.for_you(viewer_id, now_ms=now_ms).where(post_id)
 
     def _current_pipeline(self) -> Pipeline:
+        # A load takes long and must not hold the lock that every page needs. What is loaded is
+        # asked for again below, so that a slow thread never goes back to an older model.
+        self._models.current()
         with self._pipeline_lock:
-            model, world = self._models.current(), self.world
+            model, world = self._models.loaded, self.world
             pipeline = self._pipeline
             if (
                 pipeline is None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from xfeed.models import ModelStore
     from xfeed.phoenix.bundles.table_streams import TableDtype
     from xfeed.phoenix.published.checkpoint import ImportReport
@@ -24,13 +23,9 @@ def import_model(
     """
     from xfeed.phoenix.published.checkpoint import import_checkpoint
 
-    models.directory.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix="new-", dir=models.directory))
-    try:
+    with models.place_for_new() as temporary:
         report = import_checkpoint(source, temporary, table_dtype=table_dtype)
         models.accept(temporary, report.bundle_id)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     if activate:
         models.activate(report.bundle_id)
     return report

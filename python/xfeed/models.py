@@ -8,16 +8,19 @@ loaded, the old one goes on serving; what was cached for it goes with it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import tempfile
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xfeed.errors import BundleError
 from xfeed.phoenix.options import RuntimeOptions
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from xfeed.config import FeedConfig
     from xfeed.phoenix.runtime import Phoenix
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 DIRECTORY = "bundles"
 ACTIVE = "active"
 PREVIOUS = "previous"
+
+UNFINISHED = ("new-*", ".new-*.tmp")
+"""What is being made; left over only by a process that was killed."""
 
 
 def runtime_options(config: FeedConfig) -> RuntimeOptions:
@@ -75,6 +81,11 @@ class ModelStore:
     def active_id(self) -> str | None:
         """Id of the bundle that should serve; None when there is none."""
         return self._read(ACTIVE)
+
+    @property
+    def loaded(self) -> Phoenix | None:
+        """What serves at this moment; loads nothing and never waits."""
+        return self._loaded
 
     def current(self) -> Phoenix | None:
         """The active bundle, loaded on first use.
@@ -128,6 +139,32 @@ class ModelStore:
                 hint="restore the bundle from a copy, or fit again",
             )
         return loaded
+
+    @contextlib.contextmanager
+    def place_for_new(self) -> Iterator[Path]:
+        """A directory to make a bundle in; it goes afterwards, with what was not accepted.
+
+        For one fit or import at a time, in the process that has the data directory open for
+        writing: what an earlier one left unfinished goes first.
+        """
+        self.sweep()
+        self._directory.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix="new-", dir=self._directory))
+        try:
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Removes what killed fits and imports left behind, which may be gigabytes.
+
+        Only for who has the data directory open for writing, while nobody fits or imports: nobody
+        else can be at work on any of it then.
+        """
+        for pattern in UNFINISHED:
+            for path in self._directory.glob(pattern):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
 
     def accept(self, new: Path, bundle_id: str) -> None:
         """Moves a new bundle to its place; a good one of the same id stays, a damaged one goes."""

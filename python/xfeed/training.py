@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xfeed import _core
@@ -82,9 +79,7 @@ def fit(
     torch.set_num_threads(config.threads)
     active = models.active_id()
     preset = for_training(config.training.preset)
-    models.directory.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix="new-", dir=models.directory))
-    try:
+    with models.place_for_new() as temporary:
         report = fit_models(
             posts,
             rows,
@@ -103,8 +98,6 @@ def fit(
             table_dtype=config.training.table_dtype,
         )
         models.accept(temporary, report.bundle_id)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     if activate_anyway or not is_worse(report, config.training.max_loss_increase):
         models.activate(report.bundle_id)
         report = replace(report, activated=True)

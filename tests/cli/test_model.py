@@ -119,6 +119,35 @@ def test_run_gives_the_same_list_from_a_bundle_and_from_the_checkpoint(
     assert (code, first["items"][0]["post_id"] in text) == (0, True)
 
 
+EVIL = "a\x1b[2J\x9b\u202eb\nc"
+
+
+def test_foreign_names_cannot_steer_the_terminal(source: Path, tmp_path: Path) -> None:
+    topics = {"topics": np.array([EVIL] * 40)}
+    change_arrays(source / "sports_corpus.npz", lambda arrays: arrays.update(topics))
+    more = {"\x1b[31m": np.zeros(1, np.float32)}
+    change_arrays(source / "ranker" / "model_params.npz", lambda arrays: arrays.update(more))
+    texts = [call("import", source, "--out", tmp_path / "b")[1]]
+    texts.append(call("run", tmp_path / "b", "--top-k", 5)[1])
+    assert r"\x1b[31m" in texts[0]
+    assert r"a\x1b[2J\x9b\u202eb\nc" in texts[1]
+    names = {"topics": np.array([{}] * 40), "\x1b[32m": np.array([{}])}
+    change_arrays(source / "sports_corpus.npz", lambda arrays: arrays.update(names))
+    done = CliRunner().invoke(app, ["model", "import", str(source), "--out", str(tmp_path / "c")])
+    assert (done.exit_code, "holds objects" in done.stderr) == (1, True)
+    for text in (*texts, done.stderr):
+        assert not {"\x1b", "\x9b", "\u202e"} & set(text)
+
+
+@pytest.mark.parametrize(
+    "topics", [np.array([0x110000] * 40, np.uint32).view("<U1"), np.array(["\ud800"] * 40)]
+)
+def test_topics_that_are_no_text_give_a_message(source: Path, tmp_path: Path, topics: Any) -> None:
+    change_arrays(source / "sports_corpus.npz", lambda arrays: arrays.update(topics=topics))
+    code, text = call("import", source, "--out", tmp_path / "b", "--json")
+    assert (code, json.loads(text)["error"]["code"]) == (1, "bad_value")
+
+
 def test_run_takes_another_history_and_the_other_flow(bundle: Path, tmp_path: Path) -> None:
     other = {"user_id": 5, "history": [{"post_id": 9, "author_id": 9, "actions": {"1": 1}}]}
     (tmp_path / "other.json").write_text(json.dumps(other))

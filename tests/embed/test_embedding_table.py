@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from xfeed import _core
 from xfeed.embeddings import Dtype, EmbeddingTable, HashFamily, save_tables
 from xfeed.errors import ConfigError, ShapeError, StoreError
-from xfeed.row_adagrad import RowAdagrad
+from xfeed.phoenix.learning.row_adagrad import RowAdagrad
 
 from tests.shared_data import shared_path
 
@@ -258,3 +258,16 @@ def test_looking_up_needs_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["(1,", "8)", "False"]
     assert xfeed.EmbeddingTable is EmbeddingTable
+
+
+def test_rows_are_written_into_an_owned_table_only(tmp_path: Path) -> None:
+    table = EmbeddingTable.zeros(N_ROWS, WIDTH)
+    table.core.write(0, numbers()[:200])
+    table.core.write(200, numbers()[200:])
+    np.testing.assert_array_equal(table.to_array(), numbers())
+    for first_row, shape in ((N_ROWS - 1, (2, WIDTH)), (0, (1, WIDTH + 1))):
+        with pytest.raises(ShapeError):
+            table.core.write(first_row, np.ones(shape, dtype=np.float32))
+    save_tables(tmp_path / "tables", {"post": table})
+    with pytest.raises(ConfigError, match="mapped"):
+        EmbeddingTable.open(tmp_path / "tables", "post").core.write(1, numbers()[:1])

@@ -1,5 +1,6 @@
 """Which model serves, and what happens while another one takes its place."""
 
+import contextlib
 import shutil
 import threading
 from dataclasses import replace
@@ -85,6 +86,40 @@ def test_the_old_model_serves_while_the_new_one_is_loaded(
     assert new.stats.contexts.entries == new.stats.scores.entries == 0
 
 
+def test_pages_are_made_while_a_new_model_is_loaded(
+    fitted_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "copy"
+    shutil.copytree(fitted_dir, directory, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+    loading, go_on = threading.Event(), threading.Event()
+    load = Phoenix.load
+
+    def slow(*arguments: Any) -> Phoenix:
+        loading.set()
+        assert go_on.wait(WAIT_SECS)
+        return load(*arguments)
+
+    with Feed.open(directory) as feed:
+        old_id = feed.for_you(1).receipt.bundle_id
+        new_id = second_bundle(directory)
+        (directory / "bundles" / "active").write_text(new_id)
+        monkeypatch.setattr(Phoenix, "load", slow)
+        served: list[str] = []
+        first = threading.Thread(target=lambda: served.append(feed.for_you(1).receipt.bundle_id))
+        first.start()
+        assert loading.wait(WAIT_SECS)
+        others = threading.Thread(target=lambda: served.append(feed.for_you(2).receipt.bundle_id))
+        others.start()
+        others.join(WAIT_SECS)
+        in_time = list(served)
+        go_on.set()
+        first.join(WAIT_SECS)
+        others.join(WAIT_SECS)
+        assert in_time == [old_id]
+        assert served == [old_id, new_id]
+        assert feed.for_you(2).receipt.bundle_id == new_id
+
+
 def test_a_damaged_new_model_leaves_the_old_one_serving(directory: Path) -> None:
     store = ModelStore(directory, RuntimeOptions())
     old = store.current()
@@ -109,6 +144,48 @@ def test_activating_replaces_the_model_at_once(directory: Path) -> None:
     assert new is not None
     assert new.bundle_id == new_id
     assert (directory / "bundles" / "previous").read_text().strip() == old.bundle_id  # type: ignore[union-attr]
+
+
+def unfinished(directory: Path) -> list[Path]:
+    """What a killed fit and a killed import leave behind."""
+    bundles = directory / "bundles"
+    left = [bundles / "new-abc", bundles / ".new-abc.0123.tmp"]
+    for path in left:
+        path.mkdir()
+        (path / "ranker_tables.safetensors").write_bytes(b"gigabytes")
+    return left
+
+
+def test_opening_for_writing_removes_what_killed_fits_left(directory: Path, tmp_path: Path) -> None:
+    with Feed.open(directory):
+        pass
+    kept = sorted((directory / "bundles").iterdir())
+    left = unfinished(directory)
+    with Feed.open(directory, mode="read"):
+        # another process may be at work on it
+        assert all(path.exists() for path in left)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine").touch()
+    link = directory / "bundles" / "new-link"
+    link.symlink_to(outside)
+    with Feed.open(directory):
+        assert sorted((directory / "bundles").iterdir()) == sorted([*kept, link])
+    assert (outside / "mine").exists()
+
+
+def test_a_new_bundle_has_a_place_that_is_left_clean(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path, RuntimeOptions())
+    with store.place_for_new():
+        left = unfinished(tmp_path)
+    with store.place_for_new() as place:
+        assert not any(path.exists() for path in left)
+        (place / "half").touch()
+        assert [*store.directory.iterdir()] == [place]
+    with contextlib.suppress(KeyError), store.place_for_new() as place:
+        (place / "half").touch()
+        raise KeyError
+    assert [*store.directory.iterdir()] == []
 
 
 def test_settings_that_contradict_each_other_are_refused_when_the_feed_opens(

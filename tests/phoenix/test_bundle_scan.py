@@ -1,6 +1,7 @@
 """Large files are read as a whole once: hashed, searched, and noted as long as nothing changes."""
 
 import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xfeed._core import EmbeddingTable
 from xfeed.errors import BundleError
 from xfeed.phoenix.bundles import read as bundle
 from xfeed.phoenix.bundles import scan, stamp
+from xfeed.phoenix.bundles.layout import Manifest, read_manifest
 from xfeed.phoenix.bundles.read import read_bundle
 from xfeed.phoenix.bundles.scan import scan_file
+from xfeed.phoenix.bundles.table_streams import MAX_SCALE
 from xfeed.phoenix.bundles.tensor_file import Stream, read_header, write_tensors
 
 from tests.phoenix.bundles import TABLES, change_tensors, refusal, with_value
@@ -70,6 +74,21 @@ def test_a_note_that_says_nothing_is_not_believed(copy: Path, note: str) -> None
     assert refusal(copy, "once").code == "not_finite"
 
 
+def test_a_note_of_fewer_checks_is_not_believed(copy: Path) -> None:
+    change_tensors(copy, TABLES, with_value("table.item", np.nan))
+    note = copy / stamp.NOTE
+    manifest = Manifest.parse(read_manifest(copy))
+    stamp.note_checked(copy, manifest.id, stamp.file_stats(copy, manifest.files))
+    read_bundle(copy, verify="once")
+    older = json.loads(note.read_text())
+    for checks in (stamp.CHECKS - 1, None):
+        note.write_text(json.dumps(older | {"checks": checks}))
+        assert refusal(copy, "once").code == "not_finite"
+    del older["checks"]
+    note.write_text(json.dumps(older))
+    assert refusal(copy, "once").code == "not_finite"
+
+
 def test_files_that_changed_a_moment_ago_are_not_noted(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +133,25 @@ def test_the_largest_finite_values_are_finite(tmp_path: Path) -> None:
         path = tmp_path / np.dtype(dtype).name
         write_tensors(path, {"x": Stream.of(limits)})
         assert scan_file(path, read_header(path)).not_finite is None
+
+
+@pytest.mark.parametrize("scale", [np.nextafter(MAX_SCALE, np.float32(np.inf)), 3e38, np.inf])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_scale_that_makes_a_row_infinite_is_refused(
+    tmp_path: Path, scale: float, sign: int
+) -> None:
+    scales = np.full(5, MAX_SCALE, np.float32)
+    largest = {"x": Stream.of(np.full((5, 2), -128, np.int8)), "x.scale": Stream.of(scales)}
+    write_tensors(tmp_path / "good", largest)
+    assert scan_file(tmp_path / "good", read_header(tmp_path / "good")).not_finite is None
+    good = EmbeddingTable.open(str(tmp_path / "good"), "x")
+    assert good.first_not_finite() is None
+    scales = scales.copy()
+    scales[3] = sign * np.float32(scale)
+    write_tensors(tmp_path / "bad", largest | {"x.scale": Stream.of(scales)})
+    assert scan_file(tmp_path / "bad", read_header(tmp_path / "bad")).not_finite == ("x.scale", 3)
+    bad = EmbeddingTable.open(str(tmp_path / "bad"), "x")
+    assert bad.first_not_finite() == 3
 
 
 def test_a_file_without_tensors_is_hashed(tmp_path: Path) -> None:

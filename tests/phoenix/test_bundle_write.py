@@ -135,17 +135,22 @@ def test_a_scale_that_is_not_finite_is_refused(bundle_dir: Path, tmp_path: Path)
     assert (error.code, "table.user" in str(error)) == ("not_finite", True)
 
 
-def test_values_that_do_not_fit_half_precision_are_refused(
-    bundle_dir: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("dtype", "value", "fitting"),
+    [("float16", 1e6, "bfloat16"), ("bfloat16", 3.4e38, "float32"), ("int8", 3.4e38, "float32")],
+)
+def test_values_that_do_not_fit_are_refused(
+    bundle_dir: Path, tmp_path: Path, dtype: TableDtype, value: float, fitting: TableDtype
 ) -> None:
     models = parts_of(read_bundle(bundle_dir))
     table = np.zeros((257, 8), np.float32)
-    table[9, 1] = 1e6
+    table[9, 1] = value
     models["ranker"].tables["user"] = TableSource.of(table)
-    with pytest.raises(BundleError, match=r"row `9` of tensor `table\.user`") as caught:
-        write_bundle(tmp_path / "b", **models, metrics={}, log_offset=0, table_dtype="float16")
+    with pytest.raises(BundleError, match=r"row `9` of tensor `table\.user") as caught:
+        write_bundle(tmp_path / "b", **models, metrics={}, log_offset=0, table_dtype=dtype)
     assert caught.value.code == "out_of_range"
-    write_bundle(tmp_path / "c", **models, metrics={}, log_offset=0, table_dtype="bfloat16")
+    write_bundle(tmp_path / "c", **models, metrics={}, log_offset=0, table_dtype=fitting)
+    assert read_bundle(tmp_path / "c").ranker_tables["user"].first_not_finite() is None
 
 
 @pytest.mark.parametrize(

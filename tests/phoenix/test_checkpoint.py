@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 from xfeed.errors import BundleError
 from xfeed.phoenix.bundles.read import read_bundle
+from xfeed.phoenix.config import MAX_HISTORY_LEN
 from xfeed.phoenix.published.checkpoint import import_checkpoint, is_checkpoint
 from xfeed.phoenix.published.may import DEMO_ORDER, published_actions, published_number
 
@@ -164,6 +165,9 @@ def test_a_missing_key_is_refused_by_name(source: Path, tmp_path: Path, key: str
         ({"emb_size": True}, "bad_value"),
         ({"num_layers": 2**40}, "bad_value"),
         ({"user_vocab_size": 1}, "bad_config"),
+        ({"history_seq_len": 20_000_000}, "bad_value"),
+        ({"history_seq_len": MAX_HISTORY_LEN + 1}, "bad_value"),
+        ({"candidate_seq_len": 2_000_000_000}, "bad_value"),
         ({"key_size": 3}, "bad_config"),
         ({"emb_size": 24}, "wrong_shape"),
         ({"num_layers": 2}, "missing_tensor"),

@@ -1,14 +1,17 @@
 """Corpus and example history of a checkpoint arrive in the bundle, or are refused by name."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from xfeed.errors import BundleError
-from xfeed.phoenix.bundles.corpus import read_corpus
+from xfeed.phoenix.bundles import corpus as corpus_module
+from xfeed.phoenix.bundles.corpus import published_corpus, read_corpus
 from xfeed.phoenix.bundles.read import read_bundle
+from xfeed.phoenix.published import npz
 from xfeed.phoenix.published.checkpoint import import_checkpoint
 from xfeed.phoenix.published.sequence import read_sequence
 
@@ -64,7 +67,60 @@ def test_a_corpus_of_another_shape_is_refused_by_name(
     assert (error.code, name in str(error)) == (code, True), str(error)
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b"[1]", b'["a"]', b"\xff"])
+def test_topics_keep_their_numbers_however_they_are_read(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [import_checkpoint(source, tmp_path / "whole").bundle_id]
+    # "nba" and "nfl" have three characters of four bytes
+    monkeypatch.setattr(npz, "WHOLE_BLOCK_BYTES", 3 * 4 * 7)
+    ids.append(import_checkpoint(source, tmp_path / "parts").bundle_id)
+    assert ids[0] == ids[1]
+    assert read_corpus(tmp_path / "parts" / "corpus.safetensors").topic_names == ("nba", "nfl")
+
+
+@pytest.mark.parametrize("code", [0x110000, 0xFFFFFFFF, 0xD800, 0xDFFF])
+def test_topics_that_are_no_text_are_refused(source: Path, tmp_path: Path, code: int) -> None:
+    topics = np.array(["some"] * N_POSTS)
+    topics.view(np.uint32)[4 * 5 + 2] = code
+    change_arrays(source / "sports_corpus.npz", lambda arrays: arrays.update(topics=topics))
+    error = refusal(source, tmp_path / "bundle")
+    assert error.code == "bad_value"
+    assert f"{code:#x}" in str(error)
+    assert "row `5`" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"), [("MAX_TOPIC_NAMES", 1), ("MAX_TOPIC_CHARS", 5), ("MAX_POSTS", N_POSTS - 1)]
+)
+def test_a_corpus_that_could_not_be_read_again_is_not_imported(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    monkeypatch.setattr(corpus_module, limit, value + 1)
+    import_checkpoint(source, tmp_path / "good")
+    monkeypatch.setattr(corpus_module, limit, value)
+    assert refusal(source, tmp_path / "bundle").code == "too_large"
+
+
+def test_a_few_names_for_many_posts_take_little_memory(tmp_path: Path) -> None:
+    n_posts, path = 200_000, tmp_path / "sports_corpus.npz"
+    np.savez_compressed(
+        path,
+        post_ids=np.arange(n_posts),
+        author_ids=np.zeros(n_posts, np.int64),
+        candidate_representations=np.zeros((n_posts, 1), np.float32),
+        topics=np.array(["a" * 200, "b"])[np.arange(n_posts) % 2],
+    )
+    tracemalloc.start()
+    try:
+        published_corpus(path, 1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # as a whole the topics have 160 MB
+    assert peak < 60e6
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[1]", b'["a"]', b"\xff", rb'["\ud800", "b"]'])
 def test_topics_without_names_are_refused(source: Path, tmp_path: Path, text: bytes) -> None:
     import_checkpoint(source, tmp_path / "bundle")
     names = {"topic_names": np.frombuffer(text, np.uint8)}

@@ -286,3 +286,20 @@ def test_the_published_search_finds_the_same(case: str, dtype: Dtype) -> None:
             close = np.append(gaps, 1.0).clip(0) < 1e-6
             close |= np.insert(gaps, 0, 1.0) < 1e-6
             assert (close | ~swapped).all()
+
+
+def test_moments_of_numpy_are_taken_and_those_out_of_range_refused() -> None:
+    index = VectorIndex(2)
+    vector = np.ones((1, 2), dtype=np.float32)
+    index.insert([7], vector, [10], [1])
+    hits = index.search(vector, 1, since_ms=np.int64(5), until_ms=np.int32(20))  # type: ignore[arg-type]
+    assert hits.ids.tolist() == [[7]]
+    assert index.search(vector, 1, since_ms=np.int64(11)).counts.tolist() == [0]  # type: ignore[arg-type]
+    for moment in (2**63, -(2**63) - 1):
+        with pytest.raises(ShapeError, match="until_ms") as caught:
+            index.search(vector, 1, until_ms=moment)
+        assert str(moment) in str(caught.value)
+        assert caught.value.hint
+    assert 7 in index
+    assert -1 not in index
+    assert 2**64 not in index

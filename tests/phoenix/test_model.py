@@ -31,7 +31,7 @@ def build(config: PhoenixConfig, world: World, n_candidates: int = 5) -> tuple[R
     with torch.no_grad():
         model.action_heads.mul_(10)
     examples = Examples.split(world.interactions, 0.1)
-    tables = TrainingTables(config, world.posts, 1.0, generator)
+    tables = TrainingTables.fresh(config, world.posts, TrainConfig(table_init_std=1.0), generator)
     samples = examples.training_samples(n_candidates, np.random.default_rng(0))
     chosen = samples.take(np.flatnonzero(samples.count == n_candidates)[::5][:8])
     return model, Batcher(config, world.posts, examples, tables).batch(chosen)

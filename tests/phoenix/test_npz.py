@@ -2,6 +2,7 @@
 
 import io
 import os
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,46 @@ def test_a_header_with_code_is_refused(tmp_path: Path) -> None:
     assert refusal(zip_of(tmp_path / "a.npz", ("x.npy", content))).code == "bad_file"
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_header_that_claims_to_be_huge_is_not_read(tmp_path: Path, method: int) -> None:
+    claimed = 64 * 2**20
+    start = b"\x93NUMPY\x02\x00" + claimed.to_bytes(4, "little")
+    path = zip_of(tmp_path / "a.npz", ("x.npy", start + b" " * claimed), method=method)
+    tracemalloc.start()
+    try:
+        error = refusal(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (error.code, "header" in str(error)) == ("bad_file", True)
+    assert peak < claimed / 16
+
+
+@pytest.mark.parametrize(
+    "described",
+    ["()", "('<f4',)", "[()]", "[(1,)]", "[('a',)]", "{}", "1", "None", "-" * 9_000 + "1"],
+)
+def test_a_header_without_a_dtype_is_refused(tmp_path: Path, described: str) -> None:
+    header = f"{{'descr': {described}, 'fortran_order': False, 'shape': (1,)}}\n".encode()
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(4)
+    error = refusal(zip_of(tmp_path / "a.npz", ("x.npy", content)), "x")
+    assert error.code in {"bad_file", "objects"}
+
+
+@pytest.mark.parametrize(
+    ("described", "shape"),
+    [
+        *[("<U0", shape) for shape in ("(-1,)", "(3,)", "(2**62,)", "(4611686018427387904,)")],
+        *[("<f4", shape) for shape in ("(0, -3)", "(0, 9223372036854775808)", "(0, 2, 1e9)")],
+        ("<f4", f"(0, {2**48}, {2**48})"),
+    ],
+)
+def test_a_shape_that_no_array_has_is_refused(tmp_path: Path, described: str, shape: str) -> None:
+    header = f"{{'descr': '{described}', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    assert refusal(zip_of(tmp_path / "a.npz", ("x.npy", content)), "x").code == "bad_file"
+
+
 ONES = npy(np.ones((2, 3), np.float32))
 
 
@@ -100,7 +141,7 @@ ONES = npy(np.ones((2, 3), np.float32))
         (b"", "bad_file"),
         (b"\x93NUMPY\x09\x00" + ONES[8:], "bad_file"),
         (ONES.replace(b"(2, 3)", b"(9, 9)"), "wrong_shape"),
-        (ONES.replace(b"(2, 3)", b"(-2,3)"), "wrong_shape"),
+        (ONES.replace(b"(2, 3)", b"(-2,3)"), "bad_file"),
         (ONES.replace(b"(2, 3), }  ", b"(2, 10**9)}"), "bad_file"),
         (ONES.replace(b"'<f4'", b"'|O8'"), "objects"),
         (npy(np.zeros(2, [("a", "f4"), ("b", "i4")])), "objects"),

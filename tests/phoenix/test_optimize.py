@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from xfeed.embeddings import EmbeddingTable
 from xfeed.errors import ConfigError
 from xfeed.phoenix.config import TrainConfig
 from xfeed.phoenix.learning.dense_steps import (
@@ -17,8 +18,8 @@ from xfeed.phoenix.learning.dense_steps import (
     orthogonal,
 )
 from xfeed.phoenix.learning.optimize import Optimizer, initialise
-from xfeed.phoenix.learning.row_steps import RowAdagrad, RowRule
-from xfeed.phoenix.learning.tables import RowTable, TrainingTables
+from xfeed.phoenix.learning.row_adagrad import RowAdagrad
+from xfeed.phoenix.learning.tables import BLOCK_ROWS, RowTable, TrainingTables
 from xfeed.phoenix.model.ranker import Ranker
 
 from tests.phoenix.worlds import World, small_config
@@ -114,8 +115,8 @@ def test_a_step_with_a_gradient_that_is_not_finite_is_skipped(world: World, kind
     generator = torch.Generator().manual_seed(0)
     model = Ranker(config)
     initialise(model, generator)
-    tables = TrainingTables(config, world.posts, 0.1, generator)
     train = TrainConfig(optimizer="muon" if kind == "muon" else "adamw")
+    tables = TrainingTables.fresh(config, world.posts, train, generator)
     optimizer = Optimizer(model, tables, train, 4)
     layer = model.get_parameter("transformer.layers.0.query")
 
@@ -124,14 +125,18 @@ def test_a_step_with_a_gradient_that_is_not_finite_is_skipped(world: World, kind
         weight = layer.square().sum() + model.out_norm.sum()
         optimizer.step((rows.sum() + weight) * factor)
 
-    watched = [model.out_norm, layer, tables.tables["user"].rows]
-    before = [one.detach().clone() for one in watched]
-    step(float("nan"))
-    assert optimizer.n_skipped == 1
-    assert all(torch.equal(one, old) for one, old in zip(watched, before, strict=True))
+    def watched() -> list[np.ndarray]:
+        dense = [one.detach().numpy().copy() for one in (model.out_norm, layer)]
+        return [*dense, tables.tables["user"].table.to_array()]
+
+    before = watched()
+    for n_skipped, factor in enumerate((float("nan"), 1e25), 1):  # the square of 1e25 is infinite
+        step(factor)
+        assert optimizer.n_skipped == n_skipped
+        assert all(np.array_equal(*pair) for pair in zip(watched(), before, strict=True))
     step(1.0)
-    assert optimizer.n_skipped == 1
-    assert not any(torch.equal(one, old) for one, old in zip(watched, before, strict=True))
+    assert optimizer.n_skipped == 2
+    assert not any(np.array_equal(*pair) for pair in zip(watched(), before, strict=True))
 
 
 def test_gradients_are_clipped_together() -> None:
@@ -146,18 +151,35 @@ def test_gradients_are_clipped_together() -> None:
 
 
 def test_row_steps_touch_only_the_rows_looked_up_and_never_padding() -> None:
-    table = RowTable(6, 2, 0.1, torch.Generator().manual_seed(0))
-    before = table.rows.clone()
+    table = RowTable.fresh(6, 2, TrainConfig(), torch.Generator().manual_seed(0))
+    before = table.table.to_array()
     looked_up = table.lookup(torch.tensor([[0, 3], [3, 5]]), training=True)
     (looked_up * torch.tensor([1.0, 3.0])).sum().backward()  # type: ignore[no-untyped-call]
     table.step(0.5)
-    assert not table.rows[0].any()
+    after = table.table.to_array()
+    assert not after[0].any()
     untouched = [1, 2, 4]
-    assert torch.equal(table.rows[untouched], before[untouched])
+    np.testing.assert_array_equal(after[untouched], before[untouched])
     # row 3 was used twice: gradient (2, 6), accumulator mean(4, 36) = 20
-    expected = before[3] - 0.5 * torch.tensor([2.0, 6.0]) / 20**0.5
-    torch.testing.assert_close(table.rows[3], expected)
-    assert table.optimizer.accumulators.tolist() == [0, 0, 0, 20, 0, 5]
+    expected = before[3] - 0.5 * np.array([2.0, 6.0]) / 20**0.5
+    np.testing.assert_allclose(after[3], expected, rtol=1e-6)
+    assert table.optimizer is not None
+    assert table.optimizer.core.state()[0].tolist() == [0, 0, 0, 20, 0, 5]
+
+
+def test_fresh_rows_have_the_spread_that_was_asked_for() -> None:
+    n_rows = BLOCK_ROWS + 9
+    train = TrainConfig(table_init_std=0.3)
+    first, again = (
+        RowTable.fresh(n_rows, 4, train, torch.Generator().manual_seed(4)).table.to_array()
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not first[0].any()
+    for part in (first[1:BLOCK_ROWS], first[BLOCK_ROWS:]):
+        assert (part != 0).all()
+        assert 0.2 < part.std() < 0.4
+    assert len(np.unique(first[:, 0])) > 0.99 * n_rows
 
 
 @settings(max_examples=50, deadline=None)
@@ -173,12 +195,17 @@ def test_row_steps_equal_dense_arithmetic(
     rng = np.random.default_rng(seed)
     n_rows, width, n_steps = 9, 3, 6
     start = rng.normal(size=(n_rows, width)).astype(np.float32)
-    optimizer = RowAdagrad(torch.from_numpy(start.copy()), RowRule(half_life, lazy, decay))
+    optimizer = RowAdagrad(
+        EmbeddingTable.from_array(start),
+        half_life_steps=half_life,
+        lazy_decay=lazy,
+        weight_decay=decay,
+    )
     table, sums, touched = start.astype(np.float64), np.zeros(n_rows), np.zeros(n_rows)
     for step in range(n_steps):
         rows = rng.permutation(n_rows)[: rng.integers(1, n_rows)]
         gradient = rng.normal(size=(len(rows), width)).astype(np.float32)
-        optimizer.step(torch.from_numpy(rows), torch.from_numpy(gradient), 0.3)
+        optimizer.step(rows, gradient, rate=0.3)
         for row, g in zip(rows, gradient.astype(np.float64), strict=True):
             delta = step - touched[row] if lazy else 1
             touched[row] = step
@@ -188,11 +215,11 @@ def test_row_steps_equal_dense_arithmetic(
             sums[row] += np.square(g).mean()
             table[row] *= np.exp(-delta * decay)
             table[row] -= 0.3 * g / (np.sqrt(sums[row]) + 1e-10)
-    np.testing.assert_allclose(optimizer.table.numpy(), table, rtol=2e-5, atol=2e-6)
-    np.testing.assert_allclose(optimizer.accumulators.numpy(), sums, rtol=1e-5)
+    np.testing.assert_allclose(optimizer.table.to_array(), table, rtol=2e-5, atol=2e-6)
+    np.testing.assert_allclose(optimizer.core.state()[0], sums, rtol=1e-5)
 
 
 def test_a_half_life_must_be_positive() -> None:
-    with pytest.raises(ConfigError) as caught:
-        RowRule(half_life_steps=0)
-    assert caught.value.code == "out_of_bounds"
+    train = TrainConfig(table_half_life_steps=0)
+    with pytest.raises(ConfigError, match="half-life `0`"):
+        RowTable.fresh(6, 2, train, torch.Generator())

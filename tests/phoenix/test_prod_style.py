@@ -290,6 +290,7 @@ def test_only_parameters_of_august_have_published_names() -> None:
     ],
 )
 def test_a_switch_that_would_break_every_score_is_refused(name: str, value: float) -> None:
+    change: dict[str, Any] = {name: value}
     with pytest.raises(ConfigError, match=name) as caught:
-        replace(preset("tiny").ranker, **{name: value})
+        replace(preset("tiny").ranker, **change)
     assert caught.value.code == "out_of_bounds"

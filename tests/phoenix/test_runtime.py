@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from xfeed.phoenix.bundles.read import read_bundle
 from xfeed.phoenix.runtime import Phoenix
 
 from tests.phoenix.worlds import HOUR_MS, START_MS, World, make_posts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -153,3 +157,46 @@ def test_a_value_that_is_not_finite_becomes_nan_and_is_counted(
     # what is kept is not counted again
     np.testing.assert_array_equal(predict(phoenix, world, candidates), out)
     assert phoenix.n_not_finite == 40
+
+
+def test_whole_numbers_of_numpy_are_taken(
+    phoenix: Phoenix, world: World, candidates: PostColumns
+) -> None:
+    history = history_of(world)
+    viewer: Any = np.uint64(VIEWER)
+    surface: Any = np.int64(1)
+    now_ms: Any = np.int64(NOW_MS)
+    out = phoenix.predict(viewer, history, world.posts, candidates, surface, now_ms)
+    np.testing.assert_array_equal(out, predict(phoenix, world, candidates))
+    vector = phoenix.user_vector(viewer, history, world.posts, now_ms)
+    np.testing.assert_array_equal(vector, phoenix.user_vector(VIEWER, history, world.posts, NOW_MS))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("viewer_key", -1), ("viewer_key", 2**64), ("viewer_key", 1.5), ("viewer_key", None),
+        ("surface", 2**63), ("surface", "1"), ("now_ms", 2**63), ("now_ms", -(2**63) - 1),
+        ("now_ms", np.float64(3)),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused(
+    phoenix: Phoenix, candidates: PostColumns, name: str, value: object
+) -> None:
+    empty, nothing = InteractionColumns.zeros(0), PostColumns.zeros(0)
+    asked: dict[str, Any] = {"viewer_key": VIEWER, "surface": 1, "now_ms": NOW_MS, name: value}
+    calls: list[Callable[[], object]] = [
+        lambda: phoenix.predict(
+            asked["viewer_key"], empty, nothing, candidates, asked["surface"], asked["now_ms"]
+        )
+    ]
+    if name != "surface":
+        calls.append(
+            lambda: phoenix.user_vector(asked["viewer_key"], empty, nothing, asked["now_ms"])
+        )
+    for call in calls:
+        with pytest.raises(ShapeError, match=name) as caught:
+            call()
+        assert repr(value) in str(caught.value)
+        assert caught.value.code == "bad_number"
+        assert caught.value.hint

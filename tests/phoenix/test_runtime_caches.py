@@ -1,7 +1,7 @@
 """What is kept between requests: within its budget, and only for the state it belongs to."""
 
 import gc
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
+from xfeed.phoenix.model.transformer import Context
 from xfeed.phoenix.options import RuntimeOptions
 from xfeed.phoenix.runtime import Phoenix
-from xfeed.phoenix.runtime.contexts import ByteCache, nbytes_of
+from xfeed.phoenix.runtime.contexts import ByteCache, nbytes_of, owned
 from xfeed.phoenix.runtime.scores import ScoreCache
 
 from tests.phoenix.worlds import HOUR_MS, START_MS, World, make_posts
@@ -70,6 +71,65 @@ def test_bytes_are_those_of_the_tensors_inside() -> None:
     assert nbytes_of(rows) == 60
     assert nbytes_of((rows, [rows, None])) == 120
     assert nbytes_of(np.zeros(4, dtype=np.float32)) == 16
+    # a part keeps the whole
+    assert nbytes_of(rows[:1]) == 60
+    assert nbytes_of(owned(rows[:1])) == 20
+    assert owned(rows) is rows
+
+
+def storages(value: object) -> dict[int, int]:
+    """Bytes of every storage below a value, by address."""
+    if isinstance(value, torch.Tensor):
+        storage = value.untyped_storage()
+        return {storage.data_ptr(): storage.nbytes()}
+    if isinstance(value, tuple):
+        parts = list(value)
+    elif is_dataclass(value):
+        parts = [getattr(value, field.name) for field in fields(value)]
+    else:
+        return {}
+    return {at: size for part in parts for at, size in storages(part).items()}
+
+
+def test_the_budget_of_contexts_counts_the_memory_that_they_hold(
+    bundle_dir: Path, world: World, candidates: PostColumns
+) -> None:
+    served = Phoenix.load(bundle_dir, RuntimeOptions(engine="torch"))
+    served.predict(VIEWER, history_of(world), world.posts, candidates, 1, NOW_MS)
+    ((context, size),) = served._contexts._kept.values()
+    assert not isinstance(context, np.ndarray)
+    trunk = context.attention
+    assert isinstance(trunk, Context)
+    assert sum(storages(context).values()) == size
+    for kept in (*trunk.keys, *trunk.values):
+        assert kept.untyped_storage().nbytes() == kept.nbytes
+
+
+def test_the_parameters_are_not_kept_twice(bundle_dir: Path) -> None:
+    for engine, kept in (("native", False), ("torch", True)):
+        served = Phoenix.load(bundle_dir, RuntimeOptions(engine=engine))  # type: ignore[arg-type]
+        for model in (served._ranker._model, served._retrieval._model):
+            assert any(True for _ in model.transformer.parameters()) == kept
+
+
+def test_torch_scores_are_kept_only_while_fresh_ones_have_the_same_bits(
+    bundle_dir: Path, world: World, candidates: PostColumns
+) -> None:
+    served = Phoenix.load(bundle_dir, RuntimeOptions(engine="torch"))
+
+    def ask() -> tuple[int, int]:
+        served.predict(VIEWER, history_of(world), world.posts, candidates, 1, NOW_MS)
+        return served.stats.scores.hits, served.stats.scores.entries
+
+    torch.set_num_threads(2)
+    assert ask() == ask() == (0, 0)
+    torch.set_num_threads(1)
+    assert ask() == (0, 60)
+    # the context of two threads is another one, which would spoil what is kept for one
+    assert served.stats.contexts.misses == 2
+    assert ask() == (60, 60)
+    torch.set_num_threads(2)
+    assert ask() == (60, 60)
 
 
 Step = tuple[int, list[tuple[int, int]]]

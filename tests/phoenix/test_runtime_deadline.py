@@ -1,5 +1,6 @@
 """A deadline leaves the last candidates without predictions, never the first, and says so."""
 
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -94,3 +95,64 @@ def test_what_a_deadline_left_is_scored_by_the_next_request(
     assert np.isnan(late[40:]).all()
     whole = ask(phoenix, world, candidates, None)
     np.testing.assert_array_equal(whole, ask(fresh, world, candidates, None))
+
+
+def test_a_deadline_holds_in_a_group_with_a_long_request(
+    bundle_dir: Path, world: World, candidates: PostColumns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are computed together; the long one ends only after the other one was answered."""
+    options = replace(ALONE, engine="torch", max_batch_viewers=2, batch_wait_ms=20_000)
+    phoenix = Phoenix.load(bundle_dir, replace(options, candidate_chunk=30))
+    answered = threading.Event()
+    score = RankerEngine.score
+    groups: list[int] = []
+
+    def watched(self: RankerEngine, *arguments: object) -> list[npt.NDArray[np.float32]]:
+        groups.append(len(arguments[0]))  # type: ignore[arg-type]
+        if len(groups) == 1:
+            time.sleep(1)
+        elif groups[-1] == 1:
+            assert answered.wait(20)
+        return score(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RankerEngine, "score", watched)
+    out: list[npt.NDArray[np.float32]] = []
+    long = threading.Thread(target=lambda: out.append(ask(phoenix, world, candidates, None)))
+    long.start()
+    while not phoenix._batcher._queue:
+        time.sleep(0.001)
+    late = ask(phoenix, world, candidates, time.monotonic() + 0.9)
+    answered.set()
+    long.join(20)
+    assert groups == [2, 1, 1]
+    assert np.isfinite(late[:30, phoenix.heads.filled]).all()
+    assert np.isnan(late[30:]).all()
+    assert np.isfinite(out[0][:, phoenix.heads.filled]).all()
+    assert phoenix.stats.n_unscored == 60
+
+
+def test_a_request_that_waits_for_others_is_answered_at_its_deadline(
+    bundle_dir: Path, world: World, candidates: PostColumns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phoenix = Phoenix.load(
+        bundle_dir, replace(ALONE, engine="torch", max_batch_viewers=2, batch_wait_ms=0)
+    )
+    scoring, answered = threading.Event(), threading.Event()
+    score = RankerEngine.score
+
+    def watched(self: RankerEngine, *arguments: object) -> list[npt.NDArray[np.float32]]:
+        scoring.set()
+        assert answered.wait(20)
+        return score(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RankerEngine, "score", watched)
+    out: list[npt.NDArray[np.float32]] = []
+    long = threading.Thread(target=lambda: out.append(ask(phoenix, world, candidates, None)))
+    long.start()
+    assert scoring.wait(20)
+    late = ask(phoenix, world, candidates, time.monotonic() + 0.05)
+    assert np.isnan(late).all()
+    answered.set()
+    long.join(20)
+    assert np.isfinite(out[0][:, phoenix.heads.filled]).all()
+    assert phoenix.stats.n_unscored == 90

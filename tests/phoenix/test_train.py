@@ -136,7 +136,8 @@ def test_a_fit_that_ends_not_finite_writes_nothing(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def explode(table: RowTable, learning_rate: float) -> None:
-        table.rows[1] = learning_rate * np.inf
+        rows = np.full((1, table.table.width), learning_rate * np.inf, dtype=np.float32)
+        table.table.core.write(1, rows)
 
     monkeypatch.setattr(RowTable, "step", explode)
     with pytest.raises(BundleError) as caught:

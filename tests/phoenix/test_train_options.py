@@ -97,7 +97,9 @@ def test_the_towers_learn_by_muon_and_with_cold_starts(tmp_path: Path) -> None:
 def make_batch(world: World, n_samples: int) -> Batch:
     config = small_config()
     examples = Examples.split(world.interactions, 0.1)
-    tables = TrainingTables(config, world.posts, 0.1, torch.Generator().manual_seed(0))
+    tables = TrainingTables.fresh(
+        config, world.posts, TrainConfig(), torch.Generator().manual_seed(0)
+    )
     samples = examples.training_samples(4, np.random.default_rng(0))
     rows = np.linspace(0, len(samples) - 1, n_samples).astype(np.int64)
     return Batcher(config, world.posts, examples, tables).batch(samples.take(rows))

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import torch
 from xfeed import _core
 from xfeed.actions import ACTIONS, N_DISCRETE
 from xfeed.phoenix.bundles.read import Bundle
+from xfeed.phoenix.config import PhoenixConfig, TrainConfig
 from xfeed.phoenix.learning.batching import Batcher
 from xfeed.phoenix.learning.examples import Examples
 from xfeed.phoenix.learning.tables import TrainingTables
@@ -20,9 +20,6 @@ from xfeed.phoenix.runtime import Phoenix
 
 from tests.phoenix.random_inputs import randomise
 from tests.phoenix.worlds import World, small_config
-
-if TYPE_CHECKING:
-    from xfeed.phoenix.config import PhoenixConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -48,10 +45,7 @@ def served(ranker: Ranker, tables: TrainingTables) -> Phoenix:
             retrieval={
                 f"model.{name}": one.numpy() for name, one in retrieval.state_dict().items()
             },
-            ranker_tables={
-                name: _core.EmbeddingTable.from_array(table.rows.numpy())
-                for name, table in tables.tables.items()
-            },
+            ranker_tables={name: table.table.core for name, table in tables.tables.items()},
             retrieval_tables={
                 name: _core.EmbeddingTable.from_array(
                     np.zeros((hashed.n_rows, retrieval.config.table_width), dtype=np.float32)
@@ -77,7 +71,7 @@ def test_serving_gives_the_scores_of_training(world: World, profile: str) -> Non
     randomise(ranker, 1)
     generator = torch.Generator().manual_seed(2)
     examples = Examples.split(world.interactions, 0.1)
-    tables = TrainingTables(config, posts, 1.0, generator)
+    tables = TrainingTables.fresh(config, posts, TrainConfig(table_init_std=1.0), generator)
     samples = examples.training_samples(1, np.random.default_rng(0))
     samples = samples.take(np.arange(0, len(samples), 40))
     batch = Batcher(config, posts, examples, tables).batch(samples)

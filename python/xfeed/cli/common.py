@@ -53,6 +53,11 @@ def print_json(value: Any) -> None:
     sys.stdout.buffer.flush()
 
 
+def printable(text: str) -> str:
+    """Text whose control characters are escaped, so that foreign names cannot steer a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def overrides(assignments: list[str] | None) -> dict[str, Any]:
     """Reads the values of `--set`."""
     from xfeed.config_text import merge, parse_override
@@ -90,7 +95,8 @@ def handled(command: Callable[P, R]) -> Callable[P, R]:
             if kwargs.get("as_json"):
                 print_json({"error": {"code": error.code, "message": message, "hint": error.hint}})
             else:
-                err().print(f"error [{error.code}]: {message}", style="red", markup=False)
+                text = "\n".join(map(printable, message.split("\n")))
+                err().print(f"error [{error.code}]: {text}", style="red", markup=False)
         except OSError as error:
             if kwargs.get("as_json"):
                 print_json({"error": {"code": "os_error", "message": str(error), "hint": ""}})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xfeed.cli.common import JsonOption, err, out, print_json
+from xfeed.cli.common import JsonOption, err, out, print_json, printable
 from xfeed.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
@@ -301,4 +301,5 @@ def _given(path: Path | None) -> Path:
 
 
 def _say(text: str) -> None:
-    out().print(text, highlight=False, markup=False, soft_wrap=True)
+    """Prints a line; names in it may be a stranger's."""
+    out().print(printable(text), highlight=False, markup=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from torch import nn
 from xfeed.conformance import phoenix_training
 from xfeed.conformance.phoenix_differences import Differences, Verdict
 from xfeed.conformance.phoenix_files import Archive, read_archive
+from xfeed.embeddings import Dtype, EmbeddingTable
 from xfeed.phoenix import features
 from xfeed.phoenix.input_config import DwellHead
 from xfeed.phoenix.learning import metrics
@@ -27,7 +28,7 @@ from xfeed.phoenix.learning.dense_steps import (
     is_matrix,
 )
 from xfeed.phoenix.learning.losses import DwellLoss, discrete_loss, dwell_loss
-from xfeed.phoenix.learning.row_steps import RowAdagrad, RowRule
+from xfeed.phoenix.learning.row_adagrad import RowAdagrad
 from xfeed.phoenix.model.semantic_ids import hash_code
 
 N_STEPS: Final = 3
@@ -38,8 +39,9 @@ def optimizers(path: Path) -> Verdict:
     """Takes three steps of every optimizer in the file."""
     z = read_archive(path)
     found = Differences()
+    dtypes: tuple[Dtype, ...] = ("float32", "bfloat16")
     for rule in ("plain", "halflife_eager_wd", "halflife_lazy_wd"):
-        for dtype in ("float32", "bfloat16"):
+        for dtype in dtypes:
             _row_steps(z, rule, dtype, found)
     for kind in ("adamw", "muon_ns_float32", "muon_ns_bfloat16"):
         _dense_steps(z, kind, found)
@@ -52,20 +54,19 @@ def _settings(z: Archive, name: str) -> dict[str, Any]:
     return settings
 
 
-def _row_steps(z: Archive, kind: str, dtype: str, found: Differences) -> None:
+def _row_steps(z: Archive, kind: str, dtype: Dtype, found: Differences) -> None:
     """Row-wise AdaGrad; tables in half precision come out bit by bit."""
     s = _settings(z, f"adagrad/{kind}/settings_json")
-    rule = RowRule(s["half_life_steps"], s.get("lazy_decay", False), s.get("weight_decay", 0.0))
-    table = torch.from_numpy(z["adagrad/table"]).to(getattr(torch, dtype), copy=True)
-    optimizer = RowAdagrad(table, rule)
+    rate = s.pop("learning_rate")
+    table = EmbeddingTable.from_array(z["adagrad/table"], dtype)
+    optimizer = RowAdagrad(table, **s)
     for step in range(N_STEPS):
-        rows = torch.from_numpy(z[f"adagrad/step{step}_rows"])
-        gradient = torch.from_numpy(z[f"adagrad/step{step}_grads"])
-        optimizer.step(rows, gradient, s["learning_rate"])
+        rows, gradients = (z[f"adagrad/step{step}_{part}"] for part in ("rows", "grads"))
+        optimizer.step(rows, gradients, rate=rate)
         part = f"adagrad/{kind}/{dtype}"
         limit = "steps_f32" if dtype == "float32" else "exact"
-        found.note(limit, table.float().numpy(), z[f"{part}/table_after_{step}"])
-        sums = optimizer.accumulators.numpy()
+        found.note(limit, table.to_array(), z[f"{part}/table_after_{step}"])
+        sums, _ = optimizer.core.state()
         found.note("steps_f32", sums, z[f"{part}/row_sum_sq_after_{step}"])
 
 

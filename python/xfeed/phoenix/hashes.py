@@ -6,6 +6,7 @@ one id stand side by side. The arithmetic lives in the Rust core; here are only 
 
 from dataclasses import dataclass
 
+from xfeed import _core
 from xfeed.errors import ConfigError
 
 
@@ -43,6 +44,11 @@ class HashConfig:
     def n_functions(self) -> int:
         """Number of rows that one id owns."""
         return len(self.scales)
+
+
+def hash_family(hashed: HashConfig) -> _core.HashFamily:
+    """The Rust core's form of a hash configuration."""
+    return _core.HashFamily(list(hashed.scales), list(hashed.biases), hashed.modulus)
 
 
 def user_hash(n_rows: int) -> HashConfig:

@@ -31,6 +31,7 @@ pub mod stage;
 pub mod thunder;
 pub mod vectors;
 pub mod verdict;
+mod workers;
 pub mod world;
 
 pub use error::{Error, ErrorKind, Result};

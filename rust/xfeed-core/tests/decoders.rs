@@ -17,6 +17,7 @@ fn run(target: &str, bytes: &[u8]) {
         "snapshot" => targets::snapshot(bytes),
         "store" => targets::store(bytes),
         "tensors" => targets::tensors(bytes),
+        "index" => targets::index(bytes),
         other => panic!("there is no target `{other}`"),
     }
 }

@@ -10,8 +10,8 @@ use crate::error::to_py;
 
 fn not_contiguous(name: &str) -> PyErr {
     to_py(Error::shape(
-        format!("`{name}` is not C-contiguous"),
-        format!("pass np.ascontiguousarray({name})"),
+        format!("`{name}` is not C-contiguous and aligned"),
+        format!("pass np.require({name}, requirements=\"CA\")"),
     ))
 }
 

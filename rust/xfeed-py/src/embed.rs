@@ -10,7 +10,7 @@ use numpy::{
 };
 use parking_lot::{Mutex, RwLock};
 use pyo3::prelude::*;
-use xfeed_core::{Error, embed};
+use xfeed_core::{Error, Result, embed};
 
 use crate::convert::{slice1, slice2, slice2_mut};
 use crate::detach::{detached, unlocked};
@@ -40,14 +40,18 @@ impl HashFamily {
     /// Writes the row of every id under every function to `out` (uint32, shape `(n, functions)`).
     fn rows(
         &self,
+        py: Python<'_>,
         ids: PyReadonlyArray1<'_, u64>,
         n_rows: u32,
         mut out: PyReadwriteArray2<'_, u32>,
     ) -> PyResult<()> {
-        let ids = slice1(&ids, "ids")?;
+        // A copy, as everywhere: another thread may write to the array meanwhile.
+        let ids = slice1(&ids, "ids")?.to_vec();
         let out = slice2_mut(&mut out, "out", (ids.len(), self.inner.len()))?;
-        let rows = self.inner.for_table(n_rows).rows(ids);
-        out.iter_mut().zip(rows).for_each(|(slot, row)| *slot = row);
+        unlocked(py, || {
+            let rows = self.inner.for_table(n_rows).rows(&ids);
+            out.iter_mut().zip(rows).for_each(|(slot, row)| *slot = row);
+        });
         Ok(())
     }
 }
@@ -149,9 +153,9 @@ impl EmbeddingTable {
         mut out: PyReadwriteArray2<'_, f32>,
         threads: usize,
     ) -> PyResult<()> {
-        let rows = slice1(&rows, "rows")?;
+        let rows = slice1(&rows, "rows")?.to_vec();
         let out = slice2_mut(&mut out, "out", (rows.len(), self.width))?;
-        detached(py, || self.inner.read().gather(rows, threads, out))
+        detached(py, || self.inner.read().gather(&rows, threads, out))
     }
 
     /// Hashes `ids` (uint64, shape `(n,)`) and copies their rows into `out` (float32): side by side,
@@ -167,7 +171,7 @@ impl EmbeddingTable {
         sum: bool,
         threads: usize,
     ) -> PyResult<()> {
-        let ids = slice1(&ids, "ids")?;
+        let ids = slice1(&ids, "ids")?.to_vec();
         let family = &family.inner;
         let width = if sum {
             self.width
@@ -178,7 +182,7 @@ impl EmbeddingTable {
         detached(py, || {
             self.inner
                 .read()
-                .gather_hashed(family, ids, sum, threads, out)
+                .gather_hashed(family, &ids, sum, threads, out)
         })
     }
 
@@ -202,9 +206,14 @@ impl EmbeddingTable {
 
     /// The whole table, float32 `(n_rows, width)`.
     fn to_array<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let array = PyArray2::zeros(py, [self.n_rows as usize, self.width], false);
+        let shape = (self.n_rows as usize, self.width);
+        // Made by Python: without memory that is an exception there and a panic here.
+        let array = py
+            .import("numpy")?
+            .call_method1("empty", (shape, "float32"))?;
+        let array = array.cast_into::<PyArray2<f32>>()?;
         let mut borrowed = array.readwrite();
-        let out = slice2_mut(&mut borrowed, "out", (self.n_rows as usize, self.width))?;
+        let out = slice2_mut(&mut borrowed, "out", shape)?;
         detached(py, || self.inner.read().to_f32(out))?;
         drop(borrowed);
         Ok(array)
@@ -224,7 +233,7 @@ pub(crate) fn write_tables(
     path: PathBuf,
     tables: Vec<(String, Py<EmbeddingTable>)>,
 ) -> PyResult<()> {
-    let write = || {
+    let write = || -> Result<File> {
         let tables: Vec<_> = tables
             .iter()
             .map(|(name, it)| (name, it.get().inner.read_recursive()))
@@ -235,8 +244,10 @@ pub(crate) fn write_tables(
             .collect();
         let file = File::options().write(true).create_new(true).open(&path)?;
         embed::write_tables(&tables, &mut BufWriter::new(&file))?;
-        Ok(file.sync_all()?)
+        Ok(file)
     };
+    // The tables are free again before the disk has it all.
+    let write = || -> Result<()> { Ok(write()?.sync_all()?) };
     detached(py, || write().map_err(|error| named(&path, error)))
 }
 
@@ -279,11 +290,11 @@ impl RowAdagrad {
         step: u32,
         rate: f32,
     ) -> PyResult<()> {
-        let rows = slice1(&rows, "rows")?;
+        let rows = slice1(&rows, "rows")?.to_vec();
         let (gradients, _) = slice2(&gradients, "gradients")?;
         detached(py, || {
             let mut state = self.inner.lock();
-            state.step(&mut table.inner.write(), rows, gradients, step, rate)
+            state.step(&mut table.inner.write(), &rows, gradients, step, rate)
         })
     }
 

@@ -191,6 +191,17 @@ fn tokens_of<'a>(
     })
 }
 
+/// Whether an array has one entry for each token.
+fn same_tokens(shape: &[usize], tokens: &[usize], name: &str) -> PyResult<()> {
+    if shape == &tokens[..2] {
+        return Ok(());
+    }
+    Err(to_py(Error::shape(
+        format!("`{name}` has the shape {shape:?}, the tokens {tokens:?}"),
+        "pass one entry for each token, (viewers, tokens)",
+    )))
+}
+
 /// Borrows an output of the shape of the tokens.
 fn out_of<'a>(
     out: &'a mut PyReadwriteArray3<'_, f32>,
@@ -273,14 +284,17 @@ impl Trunk {
         threads: usize,
     ) -> PyResult<TrunkContext> {
         let expected = tokens.shape().to_vec();
-        let (valid, _) = slice2(&valid, "valid")?;
-        let (positions, _) = slice2(&positions, "positions")?;
-        let tokens = tokens_of(&tokens, positions, &cos, &sin, self.inner.shape())?;
+        same_tokens(valid.shape(), &expected, "valid")?;
+        same_tokens(positions.shape(), &expected, "positions")?;
+        // Copies: what is checked must be what is read.
+        let valid = slice2(&valid, "valid")?.0.to_vec();
+        let positions = slice2(&positions, "positions")?.0.to_vec();
+        let tokens = tokens_of(&tokens, &positions, &cos, &sin, self.inner.shape())?;
         let hidden = hidden
             .as_mut()
             .map(|hidden| out_of(hidden, &expected))
             .transpose()?;
-        let encode = || self.inner.encode(&tokens, valid, hidden, threads);
+        let encode = || self.inner.encode(&tokens, &valid, hidden, threads);
         detached(py, encode).map(|inner| TrunkContext { inner })
     }
 
@@ -302,8 +316,8 @@ impl Trunk {
         threads: usize,
     ) -> PyResult<()> {
         let expected = tokens.shape().to_vec();
-        let positions = slice1(&positions, "positions")?;
-        let tokens = tokens_of(&tokens, positions, &cos, &sin, self.inner.shape())?;
+        let positions = slice1(&positions, "positions")?.to_vec();
+        let tokens = tokens_of(&tokens, &positions, &cos, &sin, self.inner.shape())?;
         let out = out_of(&mut out, &expected)?;
         detached(py, || {
             self.inner.attend(&context.inner, &tokens, out, threads)

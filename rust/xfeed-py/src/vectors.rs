@@ -20,8 +20,11 @@ use crate::error::to_py;
 /// Most posts that change between two moments in which waiting searches get in.
 const BATCH: usize = 256;
 
+/// Most hits of one call: 3 GB.
+const MAX_HITS: usize = 1 << 28;
+
 /// Vectors of posts. Searches run side by side; a change waits for those that run, and searches
-/// wait for at most 256 rows of a change.
+/// wait for at most 256 rows of a change, or for all of an erased author.
 #[pyclass(frozen, module = "xfeed._core")]
 pub(crate) struct VectorIndex {
     width: usize,
@@ -72,6 +75,16 @@ fn check_len(len: usize, expected: usize, name: &str) -> PyResult<()> {
         format!("`{name}` has {len} entries, {expected} are needed"),
         "pass one entry for each vector",
     )))
+}
+
+fn check_hits(n_queries: usize, k: usize) -> Result<()> {
+    if n_queries.checked_mul(k).is_some_and(|n| n <= MAX_HITS) {
+        return Ok(());
+    }
+    Err(Error::shape(
+        format!("`{k}` posts for each of {n_queries} queries, {MAX_HITS} in all are allowed"),
+        "ask for fewer posts, or for some of the queries at a time",
+    ))
 }
 
 fn answer<'py>(py: Python<'py>, found: &[Found], k: usize) -> PyResult<Answer<'py>> {
@@ -264,6 +277,7 @@ impl VectorIndex {
                 list.sort_unstable();
             }
             self.inner.read(|index| {
+                check_hits(n_queries, k.min(index.len()))?;
                 let found = index.search(&Search {
                     vectors: numbers,
                     k,

@@ -46,7 +46,10 @@ class Retrieval:
         self._max_age_ms = parts.config.filters.age.max_age_secs * 1_000
         self._posts: PostIndex | None = None
         if parts.model is not None:
-            self._posts = PostIndex(parts.world, parts.model, parts.config.retrieval)
+            config = parts.config
+            self._posts = PostIndex(
+                parts.world, parts.model, config.retrieval, threads=config.threads
+            )
 
     def find(self, query: Query) -> npt.NDArray[np.uint64]:
         """Posts within the age limit by authors who are not followed, best first."""
@@ -83,12 +86,16 @@ class PostIndex:
         world: the state.
         model: what gives posts their vectors.
         config: which index.
+        threads: most threads of one search; they change nothing but the time.
     """
 
-    def __init__(self, world: World, model: Model, config: RetrievalConfig) -> None:
+    def __init__(
+        self, world: World, model: Model, config: RetrievalConfig, *, threads: int = 1
+    ) -> None:
         self._world = world
         self._model = model
         self._config = config
+        self._threads = threads
         self._lock = threading.Lock()
         self._index: Index | None = None
         self._bundle_id = model.bundle_id
@@ -142,9 +149,10 @@ class PostIndex:
 
     def _empty(self, width: int) -> Index:
         if self._config.index == "exact":
-            return VectorIndex(width, self._config.dtype)
+            return VectorIndex(width, self._config.dtype, threads=self._threads)
         from xfeed.phoenix.index.ann import AnnIndex
 
+        # One thread: with more, the order in which posts are added would be left to chance.
         return AnnIndex(width)
 
     def _embed(self, index: Index, columns: dict[str, npt.NDArray[Any]]) -> None:

@@ -25,6 +25,15 @@ from xfeed.phoenix.published.npz import Npz
 MAX_TOPIC_NAMES: Final = 2**20
 """Different topics that a corpus may have."""
 
+MAX_TOPIC_CHARS: Final = 2**24
+"""Characters that the names of all topics may have together."""
+
+MAX_POSTS: Final = 2**27
+"""Posts that a published corpus may have; the release has half a million."""
+
+LAST_CODE_POINT: Final = 0x10FFFF
+SURROGATES: Final = (0xD800, 0xDFFF)
+
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
@@ -64,6 +73,11 @@ def published_corpus(path: Path, width: int) -> dict[str, Stream]:
     """
     archive = Npz(path)
     n_posts = archive.require("post_ids", (None,), "iu").shape[0]
+    if n_posts > MAX_POSTS:
+        raise BundleError(
+            f"`{archive.name}` has `{n_posts:,}` posts, at most `{MAX_POSTS:,}` are read",
+            code="too_large",
+        )
     archive.require("author_ids", (n_posts,), "iu")
     archive.require("candidate_representations", (n_posts, width))
     vectors = archive.table("candidate_representations")
@@ -76,17 +90,64 @@ def published_corpus(path: Path, width: int) -> dict[str, Stream]:
             yield block
 
     streams = {
-        "post_ids": Stream.of(_ids(archive, "post_ids")),
-        "author_ids": Stream.of(_ids(archive, "author_ids")),
+        "post_ids": Stream("U64", (n_posts,), lambda: _ids(archive, "post_ids")),
+        "author_ids": Stream("U64", (n_posts,), lambda: _ids(archive, "author_ids")),
         "vectors": Stream("F32", (n_posts, width), blocks),
     }
     if "topics" in archive.members:
-        archive.require("topics", (n_posts,), "U")
-        names, numbers = np.unique(archive.read("topics"), return_inverse=True)
-        text = json.dumps([str(name) for name in names]).encode()
-        streams["topics"] = Stream.of(numbers.reshape(-1).astype(np.int32))
+        names, numbers = _topics(archive, n_posts)
+        text = json.dumps(names).encode()
+        streams["topics"] = Stream.of(numbers)
         streams["topic_names"] = Stream.of(np.frombuffer(text, np.uint8))
     return streams
+
+
+def _topics(archive: Npz, n_posts: int) -> tuple[list[str], npt.NDArray[np.int32]]:
+    """Names of topics in the order of their code points, and the number (N,) of each post's."""
+    member = archive.require("topics", (n_posts,), "U")
+    n_chars = member.dtype.itemsize // np.dtype(np.uint32).itemsize
+    _check_room(archive, 0, n_chars)
+    found: dict[str, int] = {}
+    numbers, at, n_chars = np.empty(n_posts, np.int32), 0, 0
+    for block in archive.blocks("topics"):
+        _check_text(archive, block, at)
+        names, places = np.unique(block, return_inverse=True)
+        new = [name for name in map(str, names) if name not in found]
+        n_chars += sum(map(len, new))
+        found |= {name: len(found) + number for number, name in enumerate(new)}
+        _check_room(archive, len(found), n_chars)
+        known = np.array([found[str(name)] for name in names], np.int32)
+        numbers[at : at + len(block)] = known[places.reshape(-1)]
+        at += len(block)
+    ordered = sorted(found)
+    rank = np.empty(len(ordered), np.int32)
+    rank[[found[name] for name in ordered]] = np.arange(len(ordered), dtype=np.int32)
+    return ordered, rank[numbers]
+
+
+def _check_room(archive: Npz, n_names: int, n_chars: int) -> None:
+    """Refuses topics that no corpus needs."""
+    if n_names > MAX_TOPIC_NAMES or n_chars > MAX_TOPIC_CHARS:
+        raise BundleError(
+            f"`topics` of `{archive.name}` has more than `{MAX_TOPIC_NAMES:,}` names, or more than "
+            f"`{MAX_TOPIC_CHARS:,}` characters in them",
+            code="too_large",
+        )
+
+
+def _check_text(archive: Npz, block: npt.NDArray[Any], first_row: int) -> None:
+    """Refuses numbers that are no characters; Python cannot make text of them."""
+    if not block.dtype.itemsize:
+        return
+    codes = block.view(np.uint32).reshape(len(block), -1)
+    bad = (codes > LAST_CODE_POINT) | ((codes >= SURROGATES[0]) & (codes <= SURROGATES[1]))
+    if bad.any():
+        row, place = (int(at) for at in np.argwhere(bad)[0])
+        raise BundleError(
+            f"`topics` of `{archive.name}` has the number `{codes[row, place]:#x}` in row "
+            f"`{first_row + row}`, which is no character",
+            code="bad_value",
+        )
 
 
 def check_corpus_header(file: str, header: dict[str, Entry], width: int | None = None) -> None:
@@ -161,19 +222,33 @@ def read_corpus(path: Path) -> Corpus:
     )
 
 
-def _ids(archive: Npz, name: str) -> npt.NDArray[np.uint64]:
+def _ids(archive: Npz, name: str) -> Iterator[npt.NDArray[np.uint64]]:
     """Ids as u64; a negative number is the same 64 bits, read as signed."""
-    return archive.read(name).astype(np.int64).view(np.uint64)
+    for block in archive.blocks(name):
+        yield block.astype(np.int64).view(np.uint64)
 
 
 def _names(path: Path, content: bytes) -> tuple[str, ...]:
+    # a character is at most twelve bytes of JSON, and a name has quotes, a comma and a space
+    fits = len(content) <= 12 * MAX_TOPIC_CHARS + 4 * MAX_TOPIC_NAMES + 2
     try:
-        names = strict_json(content)
+        names = strict_json(content) if fits else None
     except ValueError:
         names = None
-    good = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if not good or len(names) > MAX_TOPIC_NAMES:
+    good = isinstance(names, list) and all(map(_is_text, names))
+    if not isinstance(names, list) or not good or len(names) > MAX_TOPIC_NAMES:
         raise BundleError(
             f"tensor `topic_names` of `{path.name}` is no JSON list of names", code="bad_file"
         )
     return tuple(names)
+
+
+def _is_text(name: Any) -> bool:
+    """Whether this is text that can be written in UTF-8; JSON can name halves of characters."""
+    if not isinstance(name, str):
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

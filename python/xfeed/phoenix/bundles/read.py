@@ -189,8 +189,8 @@ def _check_contents(directory: Path, manifest: Manifest) -> None:
         if scanned.not_finite is not None:
             name, row = scanned.not_finite
             raise BundleError(
-                f"tensor `{name}` of `{file}` has values that are not finite, the first in row "
-                f"`{row}`",
+                f"tensor `{name}` of `{file}` has values that are not finite, or scales that make "
+                f"them so, the first in row `{row}`",
                 code="not_finite",
             )
 

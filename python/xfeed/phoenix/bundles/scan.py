@@ -20,13 +20,32 @@ from xfeed.phoenix.bundles.tensor_file import ITEM_BYTES, Entry, open_regular
 BLOCK_BYTES: Final = 2**18
 """Bytes that are hashed and looked at while they are in the cache."""
 
-EXPONENTS: Final[dict[str, npt.NDArray[Any]]] = {
-    "F64": np.array(0x7FF0_0000_0000_0000, np.uint64),
-    "F32": np.array(0x7F80_0000, np.uint32),
-    "F16": np.array(0x7C00, np.uint16),
-    "BF16": np.array(0x7F80, np.uint16),
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """Which values are bad: those whose bits under `mask` are at least `first_bad`."""
+
+    mask: npt.NDArray[Any]
+    first_bad: npt.NDArray[Any]
+
+    @classmethod
+    def of_exponent(cls, bits: int, dtype: type[np.unsignedinteger[Any]]) -> "_Bound":
+        """Bad is an exponent with all bits set, as NaN and infinity have it."""
+        return cls(np.array(bits, dtype), np.array(bits, dtype))
+
+
+BOUNDS: Final = {
+    "F64": _Bound.of_exponent(0x7FF0_0000_0000_0000, np.uint64),
+    "F32": _Bound.of_exponent(0x7F80_0000, np.uint32),
+    "F16": _Bound.of_exponent(0x7C00, np.uint16),
+    "BF16": _Bound.of_exponent(0x7F80, np.uint16),
 }
-"""The exponent's bits by dtype, as an unsigned integer of the same size."""
+"""What is not finite, by dtype, as unsigned integers of the same size."""
+
+SCALE_BOUND: Final = _Bound(
+    np.array(0x7FFF_FFFF, np.uint32), np.asarray(MAX_SCALE).view(np.uint32) + np.uint32(1)
+)
+"""Scales whose rows are not finite; magnitudes are ordered as their bits are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +54,8 @@ class Scanned:
 
     Attributes:
         sha256: of the file, in hexadecimal.
-        not_finite: tensor and row of the first value that is not finite; None without one.
+        not_finite: tensor and row of the first value that is not finite, or of the first scale
+            that makes its row so; None without one.
     """
 
     sha256: str
@@ -58,7 +78,9 @@ def scan_file(path: Path, entries: dict[str, Entry]) -> Scanned:
     with open_regular(path) as file:
         for name, entry in sorted(entries.items(), key=lambda item: item[1].start):
             _hash(file, digest, buffer, entry.start - file.tell())
-            row = _scan_tensor(file, digest, buffer, entry)
+            is_scale = name.endswith(SCALE_SUFFIX) and entry.dtype == "F32"
+            bound = SCALE_BOUND if is_scale else BOUNDS.get(entry.dtype)
+            row = _scan_tensor(file, digest, buffer, entry, bound)
             if file.tell() != entry.stop:
                 raise BundleError(
                     f"`{path.name}` ends within tensor `{name}`",
@@ -84,15 +106,16 @@ def _hash(file: BinaryIO, digest: Any, buffer: bytearray, length: int) -> int:
     return done
 
 
-def _scan_tensor(file: BinaryIO, digest: Any, buffer: bytearray, entry: Entry) -> int | None:
-    """Hashes a tensor; returns the row of the first value that is not finite."""
-    exponent = EXPONENTS.get(entry.dtype)
+def _scan_tensor(
+    file: BinaryIO, digest: Any, buffer: bytearray, entry: Entry, bound: _Bound | None
+) -> int | None:
+    """Hashes a tensor; returns the row of the first value that is bad."""
     at, bad = entry.start, None
     row_bytes = max((entry.stop - entry.start) // max(entry.shape[0], 1), 1) if entry.shape else 1
     while at < entry.stop:
         n_read = _hash(file, digest, buffer, min(entry.stop - at, len(buffer)))
-        if exponent is not None and bad is None:
-            place = _first_not_finite(buffer, n_read // ITEM_BYTES[entry.dtype], exponent)
+        if bound is not None and bad is None:
+            place = _first_bad(buffer, n_read // ITEM_BYTES[entry.dtype], bound)
             if place is not None:
                 offset = at - entry.start + place * ITEM_BYTES[entry.dtype]
                 bad = offset // row_bytes if entry.shape else 0
@@ -102,9 +125,9 @@ def _scan_tensor(file: BinaryIO, digest: Any, buffer: bytearray, entry: Entry) -
     return bad
 
 
-def _first_not_finite(buffer: bytearray, count: int, exponent: npt.NDArray[Any]) -> int | None:
-    """Place of the first value in the buffer whose exponent has all bits set."""
-    found = np.bitwise_and(np.frombuffer(buffer, exponent.dtype, count), exponent)
-    if not count or found.max() != exponent:
+def _first_bad(buffer: bytearray, count: int, bound: _Bound) -> int | None:
+    """Place of the first bad value in the buffer."""
+    found = np.bitwise_and(np.frombuffer(buffer, bound.mask.dtype, count), bound.mask)
+    if not count or found.max() < bound.first_bad:
         return None
-    return int(np.argmax(found == exponent))
+    return int(np.argmax(found >= bound.first_bad))

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from xfeed import _core
 from xfeed.errors import BundleError
 from xfeed.phoenix.bundles.tensor_file import Stream
 
@@ -66,6 +67,21 @@ class TableSource:
         def blocks() -> Iterator[npt.NDArray[np.float32]]:
             for start in range(0, n_rows, step):
                 yield np.ascontiguousarray(rows[start : start + step], dtype=np.float32)
+
+        return cls(n_rows, width, blocks)
+
+    @classmethod
+    def of_table(cls, table: _core.EmbeddingTable) -> "TableSource":
+        """A table of the engine; only one block of it is copied at a time."""
+        n_rows, width = table.n_rows, table.width
+        step = rows_per_block(width)
+
+        def blocks() -> Iterator[npt.NDArray[np.float32]]:
+            for start in range(0, n_rows, step):
+                rows = np.arange(start, min(start + step, n_rows), dtype=np.uint32)
+                block = np.empty((len(rows), width), dtype=np.float32)
+                table.gather(rows, block)
+                yield block
 
         return cls(n_rows, width, blocks)
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from torch import nn
 
+from xfeed import _core
 from xfeed.actions import ACTIONS, N_DISCRETE
 from xfeed.errors import BundleError
 from xfeed.phoenix.bundles.layout import (
@@ -74,14 +74,14 @@ class Extras:
 
 
 def model_parts(
-    config: PhoenixConfig, model: nn.Module, tables: Mapping[str, torch.Tensor]
+    config: PhoenixConfig, model: nn.Module, tables: Mapping[str, _core.EmbeddingTable]
 ) -> ModelParts:
     """A trained model and its tables, ready to be written."""
     parameters = {
         f"model.{name}": value.detach().contiguous().float().cpu().numpy()
         for name, value in model.state_dict().items()
     }
-    sources = {name: TableSource.of(rows.detach().numpy()) for name, rows in tables.items()}
+    sources = {name: TableSource.of_table(table) for name, table in tables.items()}
     return ModelParts(config, parameters, sources)
 
 

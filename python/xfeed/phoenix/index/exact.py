@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from xfeed.phoenix.index.inputs import Column
 
 Dtype: TypeAlias = Literal["float32", "bfloat16", "int8"]
-"""How vectors are stored. `int8` finds exactly what `float32` finds, several times as fast and with
-a quarter more memory; `bfloat16` is exact for the vectors rounded to bfloat16 and takes half the
+"""How vectors are stored. `int8` finds exactly what `float32` finds, faster and with a quarter more
+memory; `bfloat16` is exact for the vectors rounded to bfloat16 and takes half the
 memory."""
 
 
@@ -98,8 +98,10 @@ class Index(Protocol):
 
 
 class VectorIndex:
-    """Exact search. A search waits for at most 256 rows of a change, a change for the searches that
-    run; no call holds the interpreter lock while it works.
+    """Exact search.
+
+    A search waits for at most 256 rows of a change or for all posts of an author who is erased, a
+    change for the searches that run; no call holds the interpreter lock while it works.
 
     Args:
         width: numbers of one vector, 1 to 4,096.
@@ -115,7 +117,7 @@ class VectorIndex:
         2
         >>> index.search(np.array([[1.0, 0.5]], dtype=np.float32), 5).ids
         array([[7, 8]], dtype=uint64)
-    """  # noqa: D205 - the first sentence is short, what it promises belongs to it
+    """
 
     def __init__(self, width: int, dtype: Dtype = "int8", *, threads: int = 1) -> None:
         self._index = _core.VectorIndex(width, dtype)
@@ -140,7 +142,7 @@ class VectorIndex:
         return len(self._index)
 
     def __contains__(self, post: int) -> bool:
-        return post in self._index
+        return 0 <= post < 2**64 and post in self._index
 
     def ids(self) -> npt.NDArray[np.uint64]:
         """Every post, ascending."""
@@ -182,7 +184,10 @@ class VectorIndex:
         return self._index.delete(column(ids, np.uint64, "ids"))
 
     def erase_author(self, author: int) -> int:
-        """Removes all posts of an author in one piece; returns how many there were."""
+        """Removes all posts of an author; returns how many there were.
+
+        No search sees a part of them; searches wait until all are gone.
+        """
         return self._index.erase_author(author)
 
     def delete_older(self, oldest_ms: int) -> int:

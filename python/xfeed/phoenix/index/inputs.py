@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
 import numpy as np
 
 from xfeed.errors import ConfigError, ShapeError
+from xfeed.phoenix.integers import I64_RANGE, checked_integer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 Column: TypeAlias = "npt.NDArray[Any] | Sequence[int]"
 """Integers: an array of the dtype that is named where it is taken, or a sequence of ints."""
-
-EVER_MS: Final = (-(2**63), 2**63 - 1)
-"""The first and the last moment."""
 
 N_KINDS: Final = 64
 """Kinds of posts that a search can tell apart."""
@@ -48,18 +46,23 @@ class Asked(NamedTuple):
         queries = matrix(queries, "queries")
         B = len(queries)
         moments = [
-            np.full(B, limit if value is None else value, dtype=np.int64)
-            if value is None or isinstance(value, int)
-            else column(value, np.int64, name)
+            _moments(B, limit if value is None else value, name)
             for value, limit, name in (
-                (since_ms, EVER_MS[0], "since_ms"),
-                (until_ms, EVER_MS[1], "until_ms"),
+                (since_ms, I64_RANGE[0], "since_ms"),
+                (until_ms, I64_RANGE[1], "until_ms"),
             )
         ]
         lists = [[]] * B if exclude_authors is None else exclude_authors
         excluded = [column(authors, np.uint64, "exclude_authors") for authors in lists]
         mask = ALL_KINDS if kinds is None else sum(1 << _kind(kind) for kind in set(kinds))
         return cls(queries, moments[0], moments[1], excluded, mask)
+
+
+def _moments(n: int, moment: int | Column, name: str) -> npt.NDArray[np.int64]:
+    """One moment for all queries, or one for each."""
+    if isinstance(moment, (int, np.integer)):
+        return np.full(n, checked_integer(name, moment, I64_RANGE), dtype=np.int64)
+    return column(moment, np.int64, name)
 
 
 def columns(
@@ -86,16 +89,21 @@ def columns(
     )
 
 
-def column(values: Column, dtype: type[np.generic], name: str) -> npt.NDArray[Any]:
+def column(values: Column, dtype: type[np.integer[Any]], name: str) -> npt.NDArray[Any]:
     """Integers as an array; taken are arrays of that very dtype and sequences of ints."""
-    try:
-        array = np.asarray(values) if isinstance(values, np.ndarray) else np.array(values, dtype)
-    except (OverflowError, TypeError, ValueError) as error:
-        raise ShapeError(
-            f"`{name}` cannot be read as {dtype.__name__}: {error}",
-            code="bad_shape",
-            hint=f"pass a NumPy array of {dtype.__name__}",
-        ) from error
+    if isinstance(values, np.ndarray):
+        array = values
+    elif all(isinstance(it, (int, np.integer)) and not isinstance(it, bool) for it in values):
+        try:
+            array = np.array(values, dtype)
+        except OverflowError as error:
+            raise ShapeError(
+                f"`{name}` does not fit into {dtype.__name__}: {error}",
+                code="bad_shape",
+                hint=f"pass a NumPy array of {dtype.__name__}",
+            ) from error
+    else:
+        array = np.asarray(values, dtype=object)
     if array.dtype != dtype or array.ndim != 1:
         raise ShapeError(
             f"`{name}` is {array.dtype} {array.shape}, {dtype.__name__} (n,) is needed",

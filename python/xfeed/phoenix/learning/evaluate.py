@@ -29,8 +29,9 @@ from xfeed.phoenix.learning.metrics import (
     smoothed_rates,
 )
 from xfeed.phoenix.learning.optimize import Progress, ProgressCallback
-from xfeed.phoenix.learning.train_ranker import DWELL_HEAD, TrainedRanker
+from xfeed.phoenix.learning.train_ranker import TrainedRanker
 from xfeed.phoenix.learning.train_retrieval import TrainedRetrieval, positives
+from xfeed.phoenix.model.heads import DWELL_HEAD
 
 EVALUATION_BATCH: Final = 512
 

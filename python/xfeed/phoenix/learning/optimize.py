@@ -16,7 +16,6 @@ from xfeed.phoenix.learning.dense_steps import (
     decays_beside_muon,
     is_matrix,
 )
-from xfeed.phoenix.learning.row_steps import RowRule
 from xfeed.phoenix.learning.tables import TrainingTables
 
 FINAL_RATE = 0.1
@@ -63,11 +62,6 @@ def initialise(model: nn.Module, generator: torch.Generator) -> None:
             if name.endswith(("action_heads", "continuous_heads")):
                 std *= 0.1
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
-
-
-def row_rule(config: TrainConfig) -> RowRule:
-    """How table rows forget."""
-    return RowRule(config.table_half_life_steps, config.table_lazy_decay, config.table_weight_decay)
 
 
 class Optimizer:
@@ -120,7 +114,7 @@ class Optimizer:
         norm = clip_global_norm(self.gradients, self.config.gradient_clip)
         rate = self.rate()
         self.n_done += 1
-        if not (math.isfinite(norm) and self.tables.gradients_are_finite()):
+        if not (math.isfinite(norm) and self.tables.gradients_are_usable()):
             self.n_skipped += 1
             self.tables.forget()
             return

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import torch
 
+from xfeed.embeddings import EmbeddingTable
 from xfeed.errors import XfeedError
 from xfeed.phoenix.batch import PostColumns
 from xfeed.phoenix.bundles.read import Bundle, read_bundle
@@ -17,7 +18,7 @@ from xfeed.phoenix.learning.evaluate import predict
 from xfeed.phoenix.learning.examples import Examples
 from xfeed.phoenix.learning.metrics import log_loss
 from xfeed.phoenix.learning.optimize import ProgressCallback
-from xfeed.phoenix.learning.tables import TrainingTables
+from xfeed.phoenix.learning.tables import RowTable, TrainingTables
 from xfeed.phoenix.learning.train_ranker import TrainedRanker
 from xfeed.phoenix.model.ranker import Ranker
 
@@ -38,8 +39,8 @@ def rival_loss(
         progress: called after each batch.
 
     Returns:
-        None if there is nothing to compare: no held-out impressions, a bundle that is damaged or
-        was not fitted here, or one whose tables would not fit into memory.
+        None if there is nothing to compare: no held-out impressions, or a bundle that is damaged
+        or was not fitted here.
     """
     samples = examples.held_out_samples(limit)
     if not len(samples):
@@ -61,16 +62,10 @@ def rival_loss(
 
 
 def trained_ranker(bundle: Bundle, posts: PostColumns) -> TrainedRanker:
-    """The ranker of a bundle with its tables, as training leaves it.
-
-    Raises:
-        ConfigError: the tables do not fit into memory.
-    """
+    """The ranker of a bundle; its tables are read from the bundle's file as they are used."""
     model = Ranker(bundle.config)
     model.load_state_dict(
         {name.removeprefix(PREFIX): torch.from_numpy(one) for name, one in bundle.ranker.items()}
     )
-    tables = TrainingTables(bundle.config, posts, 0.0, torch.Generator())
-    for name, table in tables.tables.items():
-        table.rows.copy_(torch.from_numpy(bundle.ranker_tables[name].to_array()))
-    return TrainedRanker(model, tables, 0, 0, float("nan"))
+    rows = {name: RowTable(EmbeddingTable(one)) for name, one in bundle.ranker_tables.items()}
+    return TrainedRanker(model, TrainingTables(bundle.config, posts, rows), 0, 0, float("nan"))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xfeed import _core
+from xfeed.embedding_inputs import row_column
+from xfeed.errors import ShapeError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -71,18 +73,22 @@ class RowAdagrad:
         Raises:
             ShapeError: when a shape does not fit, a row is outside the table, or a gradient is not
                 finite (`not_finite`); nothing has changed then.
-            ConfigError: when the table is mapped, or of another dtype.
+            ConfigError: when the table is mapped or of another dtype, or the rate does not lie in
+                -1e6 to 1e6.
         """
-        if not (rows[1:] > rows[:-1]).all():
-            distinct, place = np.unique(rows, return_inverse=True)
-            summed = np.zeros((len(distinct), gradients.shape[-1]), dtype=np.float32)
-            np.add.at(summed, place, gradients)
-            rows, gradients = distinct, summed
-        self.core.step(
-            self.table.core,
-            np.ascontiguousarray(rows, dtype=np.uint32),
-            np.ascontiguousarray(gradients, dtype=np.float32),
-            self.n_steps,
-            float(rate),
-        )
+        numbers = row_column(rows, self.table.n_rows)
+        floats = np.ascontiguousarray(gradients, dtype=np.float32)
+        expected = (len(numbers), self.table.width)
+        if floats.shape != expected:
+            raise ShapeError(
+                f"`gradients` has the shape {floats.shape}, {expected} is needed",
+                code="bad_shape",
+                hint="pass one gradient of the table's width for each row",
+            )
+        if not (numbers[1:] > numbers[:-1]).all():
+            numbers, place = np.unique(numbers, return_inverse=True)
+            summed = np.zeros((len(numbers), self.table.width), dtype=np.float32)
+            np.add.at(summed, place, floats)
+            floats = summed
+        self.core.step(self.table.core, numbers, floats, self.n_steps, float(rate))
         self.n_steps += 1

@@ -1,10 +1,14 @@
-"""Embedding tables while training: torch tensors of which a step touches a few rows.
+"""Embedding tables while training: rows in Rust, of which a step touches a few.
 
 A step gathers the distinct rows that its ids hash to, differentiates with respect to these rows
-alone, and updates them with row-wise AdaGrad. Row 0 is padding: it stays zero.
+alone, and updates them with row-wise AdaGrad. Row 0 is padding: it stays zero. Torch never sees a
+whole table.
 """
 
+import math
 import os
+from collections.abc import Mapping
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,63 +16,90 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from xfeed import _core
+from xfeed.embeddings import EmbeddingTable
 from xfeed.errors import ConfigError
 from xfeed.phoenix.batch import PostColumns
-from xfeed.phoenix.config import PhoenixConfig
+from xfeed.phoenix.config import PhoenixConfig, TrainConfig
 from xfeed.phoenix.features import duration_bucket, media_index
-from xfeed.phoenix.hashes import HashConfig
-from xfeed.phoenix.learning.row_steps import RowAdagrad, RowRule
-from xfeed.phoenix.model.inputs import PostInputs, PostKeys
+from xfeed.phoenix.hashes import HashConfig, hash_family
+from xfeed.phoenix.learning.row_adagrad import RowAdagrad
+from xfeed.phoenix.model.inputs import PostInputs, post_keys
+
+BLOCK_ROWS: Final = 1 << 14
+"""Fresh rows that are drawn together."""
 
 
 class RowTable:
-    """One table and the state of its optimizer.
+    """One table and its optimizer.
 
     Args:
-        n_rows: rows, row 0 being padding.
-        width: width of a row (W).
-        init_std: spread of fresh rows.
-        generator: source of randomness.
-        rule: how rows forget.
+        table: the rows.
+        optimizer: moves them; None for a table that is only read.
     """
 
-    def __init__(
-        self,
-        n_rows: int,
-        width: int,
-        init_std: float,
-        generator: torch.Generator,
-        rule: RowRule | None = None,
-    ) -> None:
-        self.rows = torch.randn(n_rows, width, generator=generator).mul_(init_std)
-        self.rows[0] = 0
-        self.optimizer = RowAdagrad(self.rows, rule)
-        self._touched: tuple[Tensor, Tensor] | None = None
+    def __init__(self, table: EmbeddingTable, optimizer: RowAdagrad | None = None) -> None:
+        self.table = table
+        self.optimizer = optimizer
+        self._touched: tuple[npt.NDArray[np.uint32], Tensor] | None = None
+
+    @classmethod
+    def fresh(cls, n_rows: int, width: int, train: TrainConfig, generator: torch.Generator) -> Self:
+        """A table to start training from: random rows, row 0 zero.
+
+        Args:
+            n_rows: rows, row 0 being padding.
+            width: width of a row (W).
+            train: spread of the rows, and how they forget.
+            generator: source of randomness.
+        """
+        table = EmbeddingTable.zeros(n_rows, width)
+        for start in range(0, n_rows, BLOCK_ROWS):
+            n = min(BLOCK_ROWS, n_rows - start)
+            rows = torch.randn(n, width, generator=generator).mul_(train.table_init_std)
+            if start == 0:
+                rows[0] = 0
+            table.core.write(start, rows.numpy())
+        optimizer = RowAdagrad(
+            table,
+            half_life_steps=train.table_half_life_steps,
+            weight_decay=train.table_weight_decay,
+            lazy_decay=train.table_lazy_decay,
+        )
+        return cls(table, optimizer)
 
     def lookup(self, index: Tensor, *, training: bool) -> Tensor:
         """Rows (..., W) of an index (...); when training, remembers them for `step`."""
         if not training:
-            return functional.embedding(index, self.rows)
+            return self._gather(index.flatten().numpy().astype(np.uint32)).view(
+                *index.shape, self.table.width
+            )
         distinct, place = torch.unique(index, return_inverse=True)
-        leaf = self.rows[distinct].requires_grad_()
-        self._touched = (distinct, leaf)
+        rows = distinct.numpy().astype(np.uint32)
+        leaf = self._gather(rows).requires_grad_()
+        self._touched = (rows, leaf)
         return functional.embedding(place, leaf)
 
-    def gradient_is_finite(self) -> bool:
-        """Whether the last look-up's gradient is usable."""
-        return self._touched is None or (
-            self._touched[1].grad is None or bool(self._touched[1].grad.isfinite().all())
-        )
+    def _gather(self, rows: npt.NDArray[np.uint32]) -> Tensor:
+        """(n, W) rows, with as many threads as torch may use."""
+        found = torch.empty(len(rows), self.table.width)
+        self.table.core.gather(rows, found.numpy(), torch.get_num_threads())
+        return found
+
+    def gradient_is_usable(self) -> bool:
+        """Whether the last look-up's gradient and its square are finite."""
+        if self._touched is None or self._touched[1].grad is None:
+            return True
+        flat = self._touched[1].grad.flatten()
+        return math.isfinite(float(flat.dot(flat)))
 
     def step(self, learning_rate: float) -> None:
         """Updates the rows of the last look-up."""
         if self._touched is None:
             return
-        distinct, leaf = self._touched
+        rows, leaf = self._touched
         self._touched = None
-        if leaf.grad is not None:
-            self.optimizer.step(distinct, leaf.grad, learning_rate)
+        if leaf.grad is not None and self.optimizer is not None:
+            self.optimizer.step(rows, leaf.grad.numpy(), rate=learning_rate)
 
     def forget(self) -> None:
         """Drops the last look-up, after a step that must not be taken."""
@@ -82,39 +113,20 @@ def hash_rows(ids: npt.NDArray[np.uint64], hashed: HashConfig) -> npt.NDArray[np
     return rows
 
 
-def hash_family(hashed: HashConfig) -> _core.HashFamily:
-    """The Rust core's form of a hash configuration."""
-    return _core.HashFamily(list(hashed.scales), list(hashed.biases), hashed.modulus)
-
-
 class TrainingTables:
     """All tables of one model, and the rows that every post and viewer of a data set owns.
 
     Args:
         config: hashes and widths.
         posts: every post of the data set.
-        init_std: spread of fresh rows.
-        generator: source of randomness.
-        rule: how rows forget.
-
-    Raises:
-        ConfigError: the tables do not fit into memory.
+        tables: one for each of ``config.hashes``.
     """
 
     def __init__(
-        self,
-        config: PhoenixConfig,
-        posts: PostColumns,
-        init_std: float,
-        generator: torch.Generator,
-        rule: RowRule | None = None,
+        self, config: PhoenixConfig, posts: PostColumns, tables: Mapping[str, RowTable]
     ) -> None:
-        check_memory(config)
         self.config = config
-        self.tables = {
-            name: RowTable(hashed.n_rows, config.table_width, init_std, generator, rule)
-            for name, hashed in config.hashes.items()
-        }
+        self.tables = tables
         self._item = _index(posts.post_key, config.item)
         self._author = _index(posts.author_key, config.author)
         self._keys = post_keys(posts)
@@ -126,6 +138,26 @@ class TrainingTables:
             self._language = _index(posts.language_key, config.language)
             topics = _index(posts.topic_keys.reshape(-1), config.topic)
             self._topic = topics.view(len(posts), -1, config.topic.n_functions)
+
+    @classmethod
+    def fresh(
+        cls,
+        config: PhoenixConfig,
+        posts: PostColumns,
+        train: TrainConfig,
+        generator: torch.Generator,
+    ) -> Self:
+        """Random tables to start training from.
+
+        Raises:
+            ConfigError: they do not fit into memory.
+        """
+        check_memory(config)
+        tables = {
+            name: RowTable.fresh(hashed.n_rows, config.table_width, train, generator)
+            for name, hashed in config.hashes.items()
+        }
+        return cls(config, posts, tables)
 
     def posts(
         self, rows: Tensor, *, training: bool = False, blank: Tensor | None = None
@@ -175,9 +207,9 @@ class TrainingTables:
             index = index.masked_fill(blank[:, None], 0)
         return self.tables["user"].lookup(index, training=training).flatten(1)
 
-    def gradients_are_finite(self) -> bool:
-        """Whether every table's gradient is usable."""
-        return all(table.gradient_is_finite() for table in self.tables.values())
+    def gradients_are_usable(self) -> bool:
+        """Whether every table's gradient is."""
+        return all(table.gradient_is_usable() for table in self.tables.values())
 
     def step(self, learning_rate: float) -> None:
         """Updates the touched rows of every table."""
@@ -191,13 +223,13 @@ class TrainingTables:
 
 
 def check_memory(config: PhoenixConfig) -> None:
-    """Refuses tables that cannot be held beside their gradients' sums.
+    """Refuses tables that cannot be held beside the two numbers that training keeps per row.
 
     Raises:
         ConfigError: more than this machine's memory is needed.
     """
     n_rows = sum(hashed.n_rows for hashed in config.hashes.values())
-    needed = n_rows * (config.table_width + 1) * 4
+    needed = n_rows * (config.table_width + 2) * 4
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > memory:
         raise ConfigError(
@@ -206,12 +238,6 @@ def check_memory(config: PhoenixConfig) -> None:
             code="too_large",
             hint="choose a smaller preset, or one with fewer table rows",
         )
-
-
-def post_keys(posts: PostColumns) -> PostKeys:
-    """Keys of posts as torch integers; the same bits, read as signed."""
-    columns = (posts.post_key, posts.author_key, posts.topic_keys)
-    return PostKeys(*(torch.from_numpy(column.view(np.int64)) for column in columns))
 
 
 def _index(ids: npt.NDArray[np.uint64], hashed: HashConfig) -> Tensor:

@@ -180,7 +180,7 @@ def fit(
 
 def _parts(trained: TrainedRanker | TrainedRetrieval, config: PhoenixConfig) -> ModelParts:
     """A trained model and its tables, ready to be written."""
-    tables = {name: table.rows for name, table in trained.tables.tables.items()}
+    tables = {name: one.table.core for name, one in trained.tables.tables.items()}
     return model_parts(config, trained.model, tables)
 
 

@@ -28,14 +28,11 @@ from xfeed.phoenix.learning.optimize import (
     Progress,
     ProgressCallback,
     initialise,
-    row_rule,
 )
 from xfeed.phoenix.learning.tables import TrainingTables
+from xfeed.phoenix.model.heads import DWELL_HEAD
 from xfeed.phoenix.model.inputs import CandidateInputs
 from xfeed.phoenix.model.ranker import Ranker, Scores
-
-DWELL_HEAD = 0
-"""Place of the dwell seconds among the continuous heads."""
 
 REJECTIONS: Final = tuple(
     row for row, action in enumerate(ACTIONS) if action.published_number in NEGATIVE_FEEDBACK
@@ -192,8 +189,7 @@ def train_ranker(
     if config.head_bias:
         with torch.no_grad():
             model.action_bias.copy_(rates.logit())
-    rule = row_rule(train)
-    tables = TrainingTables(config, posts, train.table_init_std, generator, rule)
+    tables = TrainingTables.fresh(config, posts, train, generator)
     batcher = Batcher(config, posts, examples, tables)
     epochs = [
         examples.training_samples(train.candidates_per_sample, rng)

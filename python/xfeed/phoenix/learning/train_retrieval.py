@@ -27,7 +27,6 @@ from xfeed.phoenix.learning.optimize import (
     Progress,
     ProgressCallback,
     initialise,
-    row_rule,
 )
 from xfeed.phoenix.learning.tables import TrainingTables
 from xfeed.phoenix.model.inputs import HistoryInputs
@@ -153,7 +152,7 @@ def train_retrieval(
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     model = Retrieval(config)
     initialise(model, generator)
-    tables = TrainingTables(config, posts, train.table_init_std, generator, row_rule(train))
+    tables = TrainingTables.fresh(config, posts, train, generator)
     batcher = Batcher(config, posts, examples, tables)
     marked = examples.training[positives(examples, examples.training)]
     rates = DrawRates(examples, examples.interactions.post_row[marked], len(posts), train)

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xfeed.phoenix.config import DURATION_BUCKETS, MEDIA_KINDS, PhoenixConfig
-from xfeed.phoenix.model.inputs import HistoryInputs, PostInputs, lookup, normalised_dwell
+from xfeed.phoenix.model.inputs import (
+    HistoryInputs,
+    PostInputs,
+    lookup,
+    normalised_dwell,
+    spread,
+)
+from xfeed.phoenix.model.transformer import Trunk
 
 
 class PostExtras(nn.Module):
@@ -73,14 +80,17 @@ class ContextTokens(nn.Module):
         """(B, 1 + S) positions that may be seen."""
         return history.context_valid
 
-    def forward(self, posts: PostInputs, history: HistoryInputs) -> Tensor:
-        """(B, 1 + S, D) tokens, the viewer first."""
+    def forward(self, posts: PostInputs, history: HistoryInputs, trunk: Trunk) -> Tensor:
+        """(B, 1 + S, D) tokens, the viewer first; the trunk multiplies rows of posts."""
         viewer = history.user_rows @ self.user_projection  # (B, D)
         if history.address_rows is not None:
             viewer = viewer + history.address_rows.sum(1)
         widths = [self.post_width] + [self.config.emb_size] * (2 + self.dwell_input)
         blocks = torch.split(self.history_projection, widths)
-        token = self.post_part(posts, blocks[0])[history.post]  # (B, S, D)
+        part = trunk.project((posts.item_rows, posts.author_rows), blocks[0])  # (U, D)
+        if self.post_extras is not None:
+            part = part + self.post_extras(posts)
+        token = spread(part, history.post)  # (B, S, D)
         token = token + self.action_part(history.actions, blocks[1])
         token = token + lookup(self.surface_table @ blocks[2], history.surface)
         if self.dwell_input and history.dwell_secs is not None:
@@ -89,11 +99,6 @@ class ContextTokens(nn.Module):
             hidden = functional.gelu(n[..., None] @ self.dwell_in, approximate="tanh")
             token = token + hidden @ (self.dwell_out @ blocks[3])
         return torch.cat((viewer[:, None], token), dim=1)
-
-    def post_part(self, posts: PostInputs, block: Tensor) -> Tensor:
-        """(U, D) what a history token takes from its post."""
-        part = torch.cat((posts.item_rows, posts.author_rows), dim=-1) @ block
-        return part if self.post_extras is None else part + self.post_extras(posts)
 
     def action_part(self, actions: Tensor, block: Tensor) -> Tensor:
         """(B, S, D): present actions count +1, absent ones -1, and no action at all zero."""

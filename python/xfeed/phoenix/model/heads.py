@@ -5,11 +5,16 @@ August 2026 reads the same head differently by surface. A head that no rule name
 number; without any rules every head is a sigmoid, as in May 2026.
 """
 
+from typing import Final
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from xfeed.phoenix.input_config import DwellHead
+
+DWELL_HEAD: Final = 0
+"""Place of the dwell seconds among the continuous heads of what is trained here."""
 
 
 def for_surfaces(rule: DwellHead, surface: Tensor) -> Tensor:

@@ -12,9 +12,12 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from xfeed.phoenix.batch import PostColumns
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +211,34 @@ def normalised_dwell(secs: Tensor, scale_secs: float, *, log: bool) -> Tensor:
     return clipped / scale_secs
 
 
+def post_keys(posts: PostColumns) -> PostKeys:
+    """Keys of posts as torch integers; the same bits, read as signed."""
+    columns = (posts.post_key, posts.author_key, posts.topic_keys)
+    return PostKeys(*(torch.from_numpy(column.view(np.int64)) for column in columns))
+
+
 def lookup(table: Tensor, index: Tensor) -> Tensor:
     """Rows of a small table; an index outside gives the zero vector."""
-    inside = (index >= 0) & (index < table.shape[0])
-    rows = functional.embedding(torch.where(inside, index, 0), table)
-    return rows.masked_fill(~inside[..., None], 0)
+    n = table.shape[0]
+    # one more row, of zeros, costs less than going over the result again
+    place = torch.where((index >= 0) & (index < n), index, n)
+    return functional.embedding(place, functional.pad(table, (0, 0, 0, 1)))
+
+
+def spread(part: Tensor, post: Tensor) -> Tensor:
+    """What each place takes from its post.
+
+    Args:
+        part: (U, D) by post.
+        post: (B, n) rows of `part`.
+
+    Returns:
+        (B, n, D); on a CPU nothing is copied where places are the posts in their order.
+    """
+    may_skip = part.device.type == "cpu" and post.numel() == part.shape[0]
+    if may_skip and torch.equal(post.reshape(-1), torch.arange(post.numel())):
+        return part.view(*post.shape, -1)
+    return functional.embedding(post, part)
 
 
 def clipped_lookup(table: Tensor, index: Tensor | None, shape: torch.Size) -> Tensor:

@@ -1,4 +1,4 @@
-"""The transformer without torch: the same two calls, computed by the Rust core.
+"""The transformer without torch: the same calls, computed by the Rust core.
 
 `NativeTransformer` takes the parameters of a `Transformer` once, packs them for this machine and
 then answers `encode` and `attend` without the interpreter lock. A candidate's numbers do not
@@ -7,6 +7,7 @@ depend on the other candidates, their order, their number or the number of threa
 Shapes: B batch, T context positions (P prefix + S history), C candidates, D width, K key size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from xfeed import _core
 from xfeed.phoenix.model.layer import Layer, rotation
+from xfeed.phoenix.model.products import Products
 from xfeed.phoenix.model.transformer import Transformer
 
 DType = Literal["float32", "bfloat16", "int8"]
@@ -77,7 +79,7 @@ class NativeContext:
 
 
 class NativeTransformer:
-    """Answers `encode` and `attend` of `Transformer` in Rust.
+    """Answers the calls of `Trunk` in Rust, as `Transformer` does in torch.
 
     Parameters are copied: what is trained later goes unnoticed. Calls may come from several
     threads at once.
@@ -95,6 +97,8 @@ class NativeTransformer:
         config = transformer.config
         self.config = config
         self.threads = threads
+        self._torch = transformer
+        self._products = Products(threads)
         self._positions = transformer.positions
         self._trunk = _core.Trunk(
             [_parameters(layer) for layer in transformer.layers if isinstance(layer, Layer)],
@@ -115,7 +119,7 @@ class NativeTransformer:
     @property
     def nbytes(self) -> int:
         """Memory of the packed parameters in bytes."""
-        return self._trunk.nbytes
+        return self._trunk.nbytes + self._products.nbytes
 
     def encode(self, tokens: Tensor, valid: Tensor, *, keep_hidden: bool) -> NativeContext:
         """Runs viewers and histories through the layers and keeps keys and values.
@@ -162,6 +166,33 @@ class NativeTransformer:
         out = np.empty_like(array)
         self._trunk.attend(context.inner, array, positions, cos, sin, out, threads=self.threads)
         return torch.from_numpy(out)
+
+    def project(self, parts: Sequence[Tensor], matrix: Tensor) -> Tensor:
+        """Rows, whose parts stand side by side, times a parameter.
+
+        Args:
+            parts: (n, width) each.
+            matrix: (sum of the widths, D).
+        """
+        product = self._products.product(parts, [matrix])
+        return self._torch.project(parts, matrix) if product is None else product
+
+    def read_out(self, hidden: Tensor, norm: Tensor, heads: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Normalises the last layer's output and multiplies it with each of the heads.
+
+        Args:
+            hidden: (B, C, D) from `attend`.
+            norm: (D,) scales.
+            heads: (D, width) each.
+
+        Returns:
+            (B, C, width) for each head.
+        """
+        product = self._products.product([hidden.flatten(0, 1)], heads, norm)
+        if product is None:
+            return self._torch.read_out(hidden, norm, heads)
+        widths = [head.shape[1] for head in heads]
+        return torch.split(product.view(*hidden.shape[:2], -1), widths, dim=-1)
 
     def _rotations(self, n: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Tables of at least `n` positions."""

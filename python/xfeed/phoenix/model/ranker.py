@@ -11,8 +11,7 @@ from xfeed.phoenix.model.block_inputs import ContextTokens, PostExtras
 from xfeed.phoenix.model.concat_inputs import ConcatInputs
 from xfeed.phoenix.model.feature_prep import SummedInputs
 from xfeed.phoenix.model.heads import activate, seconds
-from xfeed.phoenix.model.inputs import CandidateInputs, HistoryInputs, PostInputs, lookup
-from xfeed.phoenix.model.layer import rms_norm
+from xfeed.phoenix.model.inputs import CandidateInputs, HistoryInputs, PostInputs, lookup, spread
 from xfeed.phoenix.model.transformer import Encoded, WithTrunk
 
 
@@ -103,7 +102,10 @@ class Ranker(WithTrunk):
             history: B viewers.
             keep_hidden: whether the output of the last layer is needed; scoring does not.
         """
-        tokens = self.context_tokens(posts, history)  # (B, P + S, D)
+        if isinstance(self.context_tokens, ContextTokens):
+            tokens = self.context_tokens(posts, history, self.trunk)  # (B, P + S, D)
+        else:
+            tokens = self.context_tokens(posts, history)
         valid = self.context_tokens.valid(history)
         attention = self.trunk.encode(tokens, valid, keep_hidden=keep_hidden)
         if self.affinity is None:
@@ -136,9 +138,9 @@ class Ranker(WithTrunk):
             token_part, logit_part = self.affinity(context.history, keys)
             tokens = tokens + token_part
         hidden = self.trunk.attend(context.attention, tokens, first_slot)
-        normed = rms_norm(hidden.to(self.out_norm.dtype), self.out_norm)
-        logits = normed @ self.action_heads * self.config.logit_scale  # (B, C, A)
-        continuous = normed @ self.continuous_heads
+        heads = (self.action_heads, self.continuous_heads)
+        logits, continuous = self.trunk.read_out(hidden, self.out_norm, heads)
+        logits = logits * self.config.logit_scale  # (B, C, A)
         if self.affinity is not None:
             logits = logits + logit_part
         if self.config.head_bias:
@@ -165,11 +167,11 @@ class Ranker(WithTrunk):
         D = self.config.emb_size
         widths = [shared.post_width, D] + [D] * self.config.post_age_input
         blocks = torch.split(self.candidate_projection, widths)
-        part = torch.cat((posts.item_rows, posts.author_rows), dim=-1) @ blocks[0]  # (U, D)
+        part = self.trunk.project((posts.item_rows, posts.author_rows), blocks[0])  # (U, D)
         if self.candidate_extras is not None:
             part = part + self.candidate_extras(posts)
         surfaces = shared.surface_table @ blocks[1]
-        token = part[candidates.post] + lookup(surfaces, candidates.surface)
+        token = spread(part, candidates.post) + lookup(surfaces, candidates.surface)
         if self.config.post_age_input:
             # without timestamps every candidate stands in bucket 0, as in the published model
             age = candidates.post_age

@@ -58,7 +58,10 @@ class Retrieval(WithTrunk):
 
     def user_vectors(self, posts: PostInputs, history: HistoryInputs) -> tuple[Tensor, Tensor]:
         """Vectors (B, D) of viewers and their lengths before normalising (B, 1)."""
-        tokens = self.context_tokens(posts, history)
+        if isinstance(self.context_tokens, ContextTokens):
+            tokens = self.context_tokens(posts, history, self.trunk)
+        else:
+            tokens = self.context_tokens(posts, history)
         valid = self.context_tokens.valid(history)  # (B, T)
         hidden = self.trunk.encode(tokens, valid, keep_hidden=True).hidden
         assert hidden is not None

@@ -10,6 +10,7 @@ Shapes: B batch, T context positions (P prefix + S history), C candidates, D wid
 heads, G key/value heads, R = H / G query heads per key/value head, K key size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,7 +31,7 @@ class Encoded(Protocol):
 
 
 class Trunk(Protocol):
-    """The two calls that models make; `Transformer` answers them in torch.
+    """The calls that models make; `Transformer` answers them in torch.
 
     A context goes only into the trunk that made it.
     """
@@ -40,6 +41,12 @@ class Trunk(Protocol):
 
     def attend(self, context: Any, tokens: Tensor, first_slot: int | None = 0) -> Tensor:
         """Runs candidates (B, C, D) through the layers, each alone against the context."""
+
+    def project(self, parts: Sequence[Tensor], matrix: Tensor) -> Tensor:
+        """Rows (n, D), whose parts (n, width) stand side by side, times a parameter."""
+
+    def read_out(self, hidden: Tensor, norm: Tensor, heads: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Normalises (B, C, D) and multiplies it with each of the heads (D, width)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +204,15 @@ class Transformer(nn.Module):
                 attended = beside(layer, q, own, known, seen)
             x = layer.finish(x, attended)
         return x
+
+    def project(self, parts: Sequence[Tensor], matrix: Tensor) -> Tensor:
+        """Rows (n, D), whose parts (n, width) stand side by side, times a parameter."""
+        return torch.cat(tuple(parts), dim=-1) @ matrix
+
+    def read_out(self, hidden: Tensor, norm: Tensor, heads: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Normalises (B, C, D) and multiplies it with each of the heads (D, width)."""
+        normed = rms_norm(hidden.to(norm.dtype), norm)
+        return tuple(normed @ head for head in heads)
 
 
 class WithTrunk(nn.Module):

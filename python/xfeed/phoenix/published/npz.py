@@ -35,6 +35,9 @@ WHOLE_BLOCK_BYTES: Final = 2**23
 MAX_HEADER_BYTES: Final = 10_000
 """Longest header of an array. NumPy reads all that one claims to have before it looks at this."""
 
+MAX_LENGTH: Final = 2**48
+"""Longest dimension of an array, which an empty one could have, too."""
+
 SUFFIX: Final = ".npy"
 
 _DAMAGE: Final = (
@@ -182,7 +185,10 @@ class Npz:
         for part in self._parts(name, _values_per_block(member.dtype)):
             flat[at : at + len(part)] = part
             at += len(part)
-        values = flat.reshape(member.shape, order="F" if member.fortran_order else "C")
+        try:
+            values = flat.reshape(member.shape, order="F" if member.fortran_order else "C")
+        except ValueError as error:
+            raise self._damaged(error) from error
         return np.ascontiguousarray(values, dtype=member.dtype.newbyteorder("="))
 
     def blocks(self, name: str) -> Iterator[npt.NDArray[Any]]:
@@ -261,6 +267,9 @@ def _read_member_header(stream: IO[bytes]) -> Member:
     shape, fortran_order, dtype = read(
         io.BytesIO(length + header), max_header_size=MAX_HEADER_BYTES
     )
+    # any shape fits values without bytes, so their number could not be checked against the file
+    if not dtype.itemsize or not all(0 <= n <= MAX_LENGTH for n in shape):
+        raise ValueError(f"there is no array of shape {shape} of `{dtype}`")
     return Member(dtype, shape, fortran_order)
 
 

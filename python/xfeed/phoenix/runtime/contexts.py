@@ -8,9 +8,10 @@ asked for longest goes first when the budget is used up.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor
 
 Value = TypeVar("Value")
@@ -92,10 +93,30 @@ class ByteCache(Generic[Value]):
             )
 
 
-def nbytes_of(value: object) -> int:
-    """Bytes of the tensors inside of a value; what knows its own `nbytes` is asked."""
+def owned(value: Value) -> Value:
+    """The same value, without memory that only other tensors need.
+
+    A part of a larger tensor keeps all of it: keys and values, which are cut out of one product,
+    would keep the queries beside them.
+    """
+    found: Any = value
     if isinstance(value, Tensor):
-        return value.numel() * value.element_size()
+        if value.untyped_storage().nbytes() > value.numel() * value.element_size():
+            found = value.clone(memory_format=torch.contiguous_format)
+    elif isinstance(value, tuple):
+        found = tuple(map(owned, value))
+    elif is_dataclass(value) and not isinstance(value, type):
+        found = replace(value, **{f.name: owned(getattr(value, f.name)) for f in fields(value)})
+    return found  # type: ignore[no-any-return]
+
+
+def nbytes_of(value: object) -> int:
+    """Bytes that a value keeps in memory; what knows its own `nbytes` is asked.
+
+    A tensor keeps the whole storage that it lies in.
+    """
+    if isinstance(value, Tensor):
+        return value.untyped_storage().nbytes()
     own = getattr(value, "nbytes", None)
     if isinstance(own, int):
         return own

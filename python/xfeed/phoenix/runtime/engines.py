@@ -21,6 +21,7 @@ from xfeed.phoenix.model.native import NativeTransformer
 from xfeed.phoenix.model.ranker import Ranker, RankerContext
 from xfeed.phoenix.model.retrieval import Retrieval
 from xfeed.phoenix.options import RuntimeOptions
+from xfeed.phoenix.runtime.contexts import owned
 from xfeed.phoenix.runtime.devices import TORCH_DTYPES, checked_device, joined, moved
 from xfeed.phoenix.runtime.heads import HeadMap
 from xfeed.phoenix.runtime.requests import Candidates, KnownHistory
@@ -76,6 +77,8 @@ class _Engine:
             model.trunk = NativeTransformer(
                 model.transformer, dtype=options.dtype, threads=options.threads
             )
+            # they are packed; a second copy of all parameters would be gigabytes
+            model.transformer.layers = nn.ModuleList()
             return
         model.transformer.to(TORCH_DTYPES[options.dtype])
         model.transformer.fuse()
@@ -105,21 +108,30 @@ class RankerEngine(_Engine):
         self._model = Ranker(config)
         super().__init__(self._model, config, tensors, tables, options)
         self._heads = heads
-        one_by_one = options.group_len == 1 and torch.get_num_threads() == 1
-        on_cpu = self.device.type == "cpu"
-        self.is_exact = options.chosen_engine == "native" or (one_by_one and on_cpu)
-        """Whether a candidate's scores have the same bits whatever is computed beside it.
+        self._is_native = options.chosen_engine == "native"
+        self._is_exact_alone = options.group_len == 1 and self.device.type == "cpu"
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a candidate's scores have the same bits now, whatever is computed beside it.
 
         Torch splits work among threads by its size, a GPU's matrix library chooses its order of
         sums by it, and a group pads its histories; so their last bits differ, and kept scores
-        would not equal fresh ones.
+        would not equal fresh ones. The number of torch's threads belongs to the process and may
+        change at any time.
         """
+        return self._is_native or (self._is_exact_alone and torch.get_num_threads() == 1)
+
+    @property
+    def purpose(self) -> bytes:
+        """Tells contexts apart whose bits differ: torch's depend on its number of threads."""
+        return b"context" if self._is_native else b"context%d" % torch.get_num_threads()
 
     def encode(self, history: KnownHistory) -> RankerContext:
         """Encodes one viewer."""
         inputs = history.inputs(self.tables, self._heads)
         with torch.inference_mode():
-            return self._model.encode_context(*moved(inputs, self.device, self.dtype))
+            return owned(self._model.encode_context(*moved(inputs, self.device, self.dtype)))
 
     def score(
         self, contexts: Sequence[RankerContext], parts: Sequence[Candidates]
@@ -141,6 +153,8 @@ class RankerEngine(_Engine):
         start = 0
         for place, part in zip(places, parts, strict=True):
             place[: len(part)] = np.arange(start, start + len(part))
+            # behind a single request's candidates stand the absent posts that fill the block
+            place[len(part) :] = np.arange(len(part), n_rows) if len(parts) == 1 else 0
             start += len(part)
         candidates = joined([part.inputs(n_rows) for part in parts], {})
         candidates = replace(candidates, post=torch.from_numpy(places))

@@ -17,7 +17,7 @@ from torch import Tensor
 from xfeed.actions import ACTIONS, INDEX, N_DISCRETE
 from xfeed.errors import BundleError
 from xfeed.phoenix.bundles.read import Bundle
-from xfeed.phoenix.learning.train_ranker import DWELL_HEAD
+from xfeed.phoenix.model.heads import DWELL_HEAD
 
 UNKNOWN: Final = -1
 """Column of a head that stands for no action of ours."""

@@ -18,24 +18,25 @@ class Progress:
 
     Args:
         request: the request.
-        scores: kept predictions.
+        purpose: what the context is for, see `KnownHistory.digest`.
+        scores: kept predictions; None where none are kept.
     """
 
-    def __init__(self, request: RankRequest, scores: ScoreCache) -> None:
+    def __init__(self, request: RankRequest, purpose: bytes, scores: ScoreCache | None) -> None:
         self.request = request
-        self.key = request.history.digest(b"context")
+        self.key = request.history.digest(purpose)
         self.context: RankerContext | None = None
         self.out = np.full((len(request.candidates), len(ACTIONS)), np.nan, dtype=np.float32)
         self._scores = scores
         self._rows: npt.NDArray[np.int64] = np.arange(len(request.candidates))
         self._n_done = self._n_taken = 0
-        if scores.is_on:
+        if scores is not None:
             self._facts = request.candidates.facts()
             self._shared = request.candidates.shared_key(self.key)
 
     def look_up(self) -> None:
         """Takes what is known already."""
-        if self._scores.is_on:
+        if self._scores is not None:
             self._rows = self._scores.fill(self._shared, self._facts, self.out)
 
     @property
@@ -64,6 +65,6 @@ class Progress:
 
     def keep(self) -> None:
         """Keeps what was scored for the next request."""
-        if self._scores.is_on and self._n_done:
+        if self._scores is not None and self._n_done:
             rows = self._rows[: self._n_done]
             self._scores.put(self._shared, self._facts[rows], self.out[rows])

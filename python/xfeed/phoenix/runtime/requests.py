@@ -20,6 +20,7 @@ from xfeed.errors import ShapeError
 from xfeed.phoenix.batch import InteractionColumns, PostColumns
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.features import known_at
+from xfeed.phoenix.integers import I64_RANGE, U64_RANGE, checked_integer
 from xfeed.phoenix.model.inputs import CandidateInputs, HistoryInputs, PostInputs
 from xfeed.phoenix.model.moments import candidate_moments, history_moments
 from xfeed.phoenix.runtime.heads import HeadMap
@@ -69,8 +70,11 @@ class KnownHistory:
             now_ms: time of the request.
 
         Raises:
-            ShapeError: the history belongs to another viewer or points outside its posts.
+            ShapeError: the history belongs to another viewer or points outside its posts, or a
+                number is out of its range.
         """
+        viewer_key = checked_integer("viewer_key", viewer_key, U64_RANGE)
+        now_ms = checked_integer("now_ms", now_ms, I64_RANGE)
         if len(history) and not (history.viewer_key == np.uint64(viewer_key)).all():
             raise ShapeError(
                 f"the history holds rows of other viewers than `{viewer_key}`",
@@ -142,7 +146,13 @@ class Candidates:
 
     @classmethod
     def of(cls, config: PhoenixConfig, posts: PostColumns, surface: int, now_ms: int) -> Self:
-        """Reads the clock for the candidates of a request."""
+        """Reads the clock for the candidates of a request.
+
+        Raises:
+            ShapeError: a number is out of its range.
+        """
+        surface = checked_integer("surface", surface, I64_RANGE)
+        now_ms = checked_integer("now_ms", now_ms, I64_RANGE)
         shown_ms = np.full(len(posts), now_ms, dtype=np.int64)
         return cls(posts, surface, candidate_moments(config, shown_ms, posts.created_ms))
 

@@ -6,7 +6,7 @@ changes how long an answer takes, never the answer. One object serves any number
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -80,7 +80,7 @@ class Phoenix:
         self._contexts: ByteCache[RankerContext | npt.NDArray[np.float32]] = ByteCache(
             options.context_cache_bytes, nbytes_of
         )
-        self._scores = ScoreCache(options.score_cache_entries if self._ranker.is_exact else 0)
+        self._scores = ScoreCache(options.score_cache_entries)
         self._batcher = Batcher(self._run, options.group_len, options.batch_wait_ms)
         self._lock = threading.Lock()
         self._n_not_finite = self._n_unscored = 0
@@ -143,7 +143,9 @@ class Phoenix:
             surface: product surface that asks.
             now_ms: time of the request.
             deadline: moment of `time.monotonic` after which nothing more is scored; candidates
-                are scored in their order, so the last ones go without.
+                are scored in their order, so the last ones go without. The answer comes after the
+                chunk that runs at this moment; a request that still waits for others is answered
+                at once, with what is kept.
 
         Returns:
             (C, 27) in the order of the action table: probabilities, then seconds. NaN stands for
@@ -151,11 +153,12 @@ class Phoenix:
             `n_not_finite`), or, in a whole row, the deadline came first (counted in `stats`).
 
         Raises:
-            ShapeError: the history belongs to another viewer or points outside its posts.
+            ShapeError: the history belongs to another viewer or points outside its posts, or a
+                number is out of its range.
         """
         known = KnownHistory.of(self.config, viewer_key, history, history_posts, now_ms)
         shown = Candidates.of(self.config, candidates, surface, now_ms)
-        return self._batcher.submit(RankRequest(known, shown, deadline))
+        return self._batcher.submit(RankRequest(known, shown, deadline), deadline)
 
     def user_vector(
         self,
@@ -179,27 +182,49 @@ class Phoenix:
         """(N, D) vectors of unit length of posts."""
         return self._counted(self._retrieval.post_vectors(posts))
 
-    def _run(self, requests: Sequence[RankRequest]) -> list[npt.NDArray[np.float32]]:
-        """Scores requests together: a chunk of each, then the next chunk of each."""
-        running = [Progress(request, self._scores) for request in requests]
+    def _run(
+        self, requests: Sequence[RankRequest]
+    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        """Scores requests together: a chunk of each, then the next chunk of each.
+
+        Yields:
+            The place of a request and its answer, as soon as it is done or late.
+        """
+        running = [Progress(request, self._ranker.purpose, self._kept()) for request in requests]
         for step in running:
             step.look_up()
         chunk = self.options.candidate_chunk
         if any(request.deadline is not None for request in requests):
             chunk = min(chunk, DEADLINE_CHUNK)
-        while active := [step for step in running if step.goes_on]:
+        left = dict(enumerate(running))
+        while left:
+            active = []
+            for place, step in list(left.items()):
+                if step.goes_on:
+                    active.append(step)
+                else:
+                    del left[place]
+                    yield place, self._ended(step)
+            if not active:
+                return
             contexts = [self._context(step) for step in active]
             parts = [step.part(chunk) for step in active]
             values = self._ranker.score(contexts, parts)
             for step, found in zip(active, values, strict=True):
                 step.write(self._counted(found, self.heads.filled))
-        for step in running:
+
+    def _kept(self) -> ScoreCache | None:
+        """Kept predictions, while fresh ones would have the same bits."""
+        return self._scores if self._scores.is_on and self._ranker.is_exact else None
+
+    def _ended(self, step: Progress) -> npt.NDArray[np.float32]:
+        """The answer to a request that is done or late."""
+        if self._kept() is not None:
             step.keep()
-        n_unscored = sum(step.n_left for step in running)
-        if n_unscored:
+        if step.n_left:
             with self._lock:
-                self._n_unscored += n_unscored
-        return [step.out for step in running]
+                self._n_unscored += step.n_left
+        return step.out
 
     def _context(self, step: Progress) -> RankerContext:
         """The context of a request, kept or encoded now."""

@@ -13,8 +13,8 @@ from xfeed import _core
 from xfeed.phoenix.batch import MAX_TOPICS, PostColumns
 from xfeed.phoenix.config import PhoenixConfig
 from xfeed.phoenix.features import duration_bucket, media_index
-from xfeed.phoenix.learning.tables import hash_family, post_keys
-from xfeed.phoenix.model.inputs import PostInputs
+from xfeed.phoenix.hashes import hash_family
+from xfeed.phoenix.model.inputs import PostInputs, post_keys
 
 
 @dataclass(frozen=True, slots=True)

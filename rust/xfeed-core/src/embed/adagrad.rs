@@ -18,9 +18,13 @@ use super::cells::{Bfloat16, Dtype, Float32, Trained};
 use super::table::EmbeddingTable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::simd::simd_fn;
+use crate::workers::Workers;
 
 /// Keeps the first division finite.
 const EPS: f32 = 1e-10;
+
+/// Largest step. A row moves by at most `rate * sqrt(width)` then, so 2^32 steps cannot make it infinite.
+const MAX_RATE: f32 = 1e6;
 
 /// Rows that one task updates.
 const TASK_ROWS: usize = 1 << 9;
@@ -132,13 +136,20 @@ impl RowAdagrad {
             rows: &rows[skip..],
             gradients: &gradients[skip * width..],
         };
-        work.run(&Plan {
+        let plan = Plan {
             dtype,
             width,
             decay: self.decay,
             step,
             rate,
-        });
+        };
+        let mut tasks = Vec::new();
+        work.split(&plan, &mut tasks);
+        let workers = match tasks.len() {
+            0 | 1 => Workers::Caller,
+            _ => Workers::of_machine(),
+        };
+        workers.each(tasks, |work| update(work, &plan));
         Ok(())
     }
 
@@ -180,10 +191,10 @@ impl RowAdagrad {
         if !matches!(table.dtype(), Dtype::Float32 | Dtype::Bfloat16) {
             return Err(not_trainable(table.dtype().name()));
         }
-        if !rate.is_finite() {
+        if !(-MAX_RATE..=MAX_RATE).contains(&rate) {
             return Err(Error::config(
-                format!("the rate `{rate}` is not finite"),
-                "use a finite rate",
+                format!("the rate `{rate}` does not lie in -{MAX_RATE} to {MAX_RATE}"),
+                "use a smaller rate",
             ));
         }
         let bad = rows.iter().zip(gradients.chunks_exact(width));
@@ -279,11 +290,11 @@ struct Work<'a> {
     gradients: &'a [f32],
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
     /// Halves the work until it is small. Rows ascend, so the halves are ranges of the table.
-    fn run(self, plan: &Plan) {
+    fn split(self, plan: &Plan, tasks: &mut Vec<Work<'a>>) {
         if self.rows.len() <= TASK_ROWS {
-            return update(self, plan);
+            return tasks.push(self);
         }
         let middle = self.rows.len() / 2;
         let cut = self.rows[middle];
@@ -310,7 +321,8 @@ impl Work<'_> {
             rows: more_rows,
             gradients: more_gradients,
         };
-        rayon::join(|| low.run(plan), || high.run(plan));
+        low.split(plan, tasks);
+        high.split(plan, tasks);
     }
 }
 
@@ -334,6 +346,7 @@ fn update_cells<C: Trained>(work: Work<'_>, plan: &Plan) {
         let at = (*row - work.first_row) as usize;
         let (fade, keep) = plan.fade(work.touched[at]);
         let sum = work.accumulators[at] * fade + mean_square_of::<C>(gradient);
+        let sum = sum.min(f32::MAX);
         work.accumulators[at] = sum;
         work.touched[at] = plan.step;
         let scale = plan.rate / (sum.sqrt() + EPS);

@@ -4,14 +4,13 @@
     reason = "what `simd_fn!` calls must be inlined, else it keeps narrow instructions"
 )]
 
-use rayon::prelude::*;
-
 use super::cells::{Bfloat16, Cell, Dtype, Float16, Float32, Int8};
 use super::hash::{HashFamily, TableHash};
 use super::map::prefetch;
 use super::table::{EmbeddingTable, check_out};
 use crate::error::{Error, Result};
 use crate::simd::simd_fn;
+use crate::workers::Workers;
 
 /// Below this many floats one thread is faster than waking others.
 const PARALLEL_FROM_FLOATS: usize = 1 << 18;
@@ -147,49 +146,50 @@ fn widen<C: Cell>(cells: &[C::Raw], scale: f32, target: &mut [f32]) {
 
 /// Splits `keys` and `out` (`stride` floats per key) among threads, where that wins.
 ///
-/// `threads`: in how many parts at most; 0 for as many as the pool of the process has.
+/// `threads`: in how many parts at most; 0 for as many as the machine runs at once.
+///
+/// # Errors
+/// There cannot be so many threads; `out` is untouched then.
 fn in_parts<K: Sync>(
     keys: &[K],
     stride: usize,
     threads: usize,
     out: &mut [f32],
     work: impl Fn(&[K], &mut [f32]) + Sync,
-) {
-    let threads = match threads {
-        0 => rayon::current_num_threads(),
-        n => n,
+) -> Result<()> {
+    let workers = match threads {
+        _ if out.len() < PARALLEL_FROM_FLOATS => Workers::Caller,
+        0 => Workers::of_machine(),
+        n => Workers::new(n)?,
     };
-    if threads < 2 || out.len() < PARALLEL_FROM_FLOATS {
-        return work(keys, out);
-    }
-    let part = keys.len().div_ceil(threads);
-    keys.par_chunks(part)
-        .zip(out.par_chunks_mut(part * stride))
-        .for_each(|(keys, out)| work(keys, out));
+    let part = keys.len().div_ceil(workers.n()).max(1);
+    let parts = keys.chunks(part).zip(out.chunks_mut(part * stride));
+    workers.each(parts.collect(), |(keys, out)| work(keys, out));
+    Ok(())
 }
 
 impl EmbeddingTable {
     /// Writes the row `rows[i]` to the floats `i * width..` of `out`.
     ///
-    /// `threads`: most threads to use; 0 for as many as the pool of the process has.
+    /// `threads`: most threads to use; 0 for as many as the machine runs at once.
     ///
     /// # Errors
-    /// When a length does not fit or a row is outside the table; `out` is untouched then.
+    /// When a length does not fit, a row is outside the table or there cannot be so many threads;
+    /// `out` is untouched then.
     pub fn gather(&self, rows: &[u32], threads: usize, out: &mut [f32]) -> Result<()> {
         check_out(out, rows.len(), self.width)?;
         self.check_rows(rows)?;
         let table = self.rows();
         in_parts(rows, self.width, threads, out, |rows, out| {
             copy_rows(&table, Wanted::Rows(rows), 1, out);
-        });
-        Ok(())
+        })
     }
 
     /// Hashes `ids` and writes their rows: side by side in the order of the functions, shape
     /// `(n, functions * width)`, or with `sum` added up, shape `(n, width)`. Id 0 gives row 0.
     ///
     /// # Errors
-    /// When a length does not fit.
+    /// When a length does not fit or there cannot be so many threads.
     pub fn gather_hashed(
         &self,
         family: &HashFamily,
@@ -205,8 +205,7 @@ impl EmbeddingTable {
         let hasher = family.for_table(self.n_rows);
         in_parts(ids, stride, threads, out, |ids, out| {
             copy_rows(&table, Wanted::Ids(hasher, ids), terms, out);
-        });
-        Ok(())
+        })
     }
 
     pub(super) fn check_rows(&self, rows: &[u32]) -> Result<()> {

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 
 /// Bytes of a table.
 #[derive(Debug)]
-pub(super) enum Memory {
+pub(crate) enum Memory {
     /// Pages that belong to nobody else.
     Owned(MmapMut),
     /// A part of a mapped file.
@@ -32,7 +32,7 @@ pub(super) enum Memory {
 impl Memory {
     /// Zeros. Large pages where the system has them: a random row of a table of hundreds of megabytes
     /// otherwise costs a walk through the page tables too.
-    pub(super) fn zeroed(len: usize) -> Result<Self> {
+    pub(crate) fn zeroed(len: usize) -> Result<Self> {
         let pages = MmapMut::map_anon(len.max(1)).map_err(|error| no_memory(len, &error))?;
         #[cfg(target_os = "linux")]
         // A system without large pages says so, and small ones do as well.
@@ -56,7 +56,7 @@ impl Memory {
     }
 
     /// All bytes; of own pages there may be more than were asked for.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Owned(pages) => pages,
             Self::Mapped(map, part) => map.get(part.clone()).unwrap_or_default(),
@@ -64,7 +64,7 @@ impl Memory {
     }
 
     /// The bytes of own pages; a file is never written to.
-    pub(super) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+    pub(crate) fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         match self {
             Self::Owned(pages) => Some(pages),
             Self::Mapped(..) => None,
@@ -73,6 +73,28 @@ impl Memory {
 
     pub(super) fn is_mapped(&self) -> bool {
         matches!(self, Self::Mapped(..))
+    }
+
+    /// While the guard lives, the system reads ahead: for passes over all of it.
+    pub(super) fn read_in_order(&self) -> InOrder<'_> {
+        #[cfg(unix)]
+        if let Self::Mapped(map, part) = self {
+            // Only a hint, as in `map_file`.
+            let _ = map.advise_range(memmap2::Advice::Sequential, part.start, part.len());
+        }
+        InOrder(self)
+    }
+}
+
+/// See [`Memory::read_in_order`].
+pub(super) struct InOrder<'a>(&'a Memory);
+
+impl Drop for InOrder<'_> {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Memory::Mapped(map, part) = self.0 {
+            let _ = map.advise_range(memmap2::Advice::Random, part.start, part.len());
+        }
     }
 }
 

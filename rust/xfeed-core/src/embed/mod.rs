@@ -9,7 +9,7 @@ mod cells;
 mod file;
 mod gather;
 mod hash;
-mod map;
+pub(crate) mod map;
 mod safetensors;
 mod table;
 

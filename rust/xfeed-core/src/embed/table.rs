@@ -1,11 +1,13 @@
 //! Embedding tables.
 
-use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::cells::{Dtype, narrow};
 use super::gather::{Rows, Wanted, copy_rows};
 use super::map::Memory;
 use crate::error::{Error, ErrorKind, Result};
+use crate::workers::Workers;
 
 /// Rows that one task stores or looks at.
 const TASK_ROWS: u32 = 1 << 12;
@@ -105,19 +107,27 @@ impl EmbeddingTable {
                 &mut unscaled
             }
         };
-        cells
-            .par_chunks_exact_mut(len)
-            .zip(values.par_chunks_exact(width))
-            .zip(scales.as_chunks_mut().0.par_iter_mut())
-            .with_min_len(TASK_ROWS as usize)
-            .enumerate()
-            .find_map_first(|(row, ((stored, values), scale))| {
+        let task = TASK_ROWS as usize;
+        let tasks = cells
+            .chunks_mut(task * len)
+            .zip(values.chunks(task * width))
+            .zip(scales.as_chunks_mut().0.chunks_mut(task))
+            .enumerate();
+        let bad = AtomicUsize::new(usize::MAX);
+        Workers::of_machine().each(tasks.collect(), |(i, ((cells, values), scales))| {
+            let rows = cells
+                .chunks_exact_mut(len)
+                .zip(values.chunks_exact(width))
+                .zip(scales);
+            for (row, ((stored, values), scale)) in rows.enumerate() {
                 let Some(found) = narrow(dtype, values, stored) else {
-                    return Some(first + row);
+                    bad.fetch_min(first + i * task + row, Ordering::Relaxed);
+                    return;
                 };
                 *scale = found.to_le_bytes();
-                None
-            })
+            }
+        });
+        Some(bad.into_inner()).filter(|row| *row != usize::MAX)
     }
 
     /// How the numbers are stored.
@@ -169,14 +179,20 @@ impl EmbeddingTable {
 
     /// The first row with a number that is not finite.
     pub fn first_not_finite(&self) -> Option<u32> {
-        let n_tasks = self.n_rows.div_ceil(TASK_ROWS);
-        (0..n_tasks).into_par_iter().find_map_first(|task| {
-            let rows: Vec<u32> = self.task(task).collect();
+        let bad = AtomicU32::new(u32::MAX);
+        let _all = self.cells.read_in_order();
+        Workers::of_machine().each(self.tasks().collect(), |range| {
+            if range.start > bad.load(Ordering::Relaxed) {
+                return;
+            }
+            let rows: Vec<u32> = range.collect();
             let mut values = vec![0.0; rows.len() * self.width];
             copy_rows(&self.rows(), Wanted::Rows(&rows), 1, &mut values);
-            let bad = values.iter().position(|value| !value.is_finite())?;
-            rows.get(bad / self.width).copied()
-        })
+            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+                bad.fetch_min(rows[at / self.width], Ordering::Relaxed);
+            }
+        });
+        Some(bad.into_inner()).filter(|row| *row < self.n_rows)
     }
 
     /// The whole table as float32, shape `(n_rows, width)`.
@@ -185,18 +201,19 @@ impl EmbeddingTable {
     /// When `out` has another length.
     pub fn to_f32(&self, out: &mut [f32]) -> Result<()> {
         check_out(out, self.n_rows as usize, self.width)?;
-        out.par_chunks_mut(TASK_ROWS as usize * self.width)
-            .zip(0..self.n_rows.div_ceil(TASK_ROWS))
-            .for_each(|(part, task)| {
-                let rows: Vec<u32> = self.task(task).collect();
-                copy_rows(&self.rows(), Wanted::Rows(&rows), 1, part);
-            });
+        let _all = self.cells.read_in_order();
+        let parts = out.chunks_mut(TASK_ROWS as usize * self.width);
+        Workers::of_machine().each(parts.zip(self.tasks()).collect(), |(part, range)| {
+            let rows: Vec<u32> = range.collect();
+            copy_rows(&self.rows(), Wanted::Rows(&rows), 1, part);
+        });
         Ok(())
     }
 
-    fn task(&self, task: u32) -> std::ops::Range<u32> {
-        let start = task * TASK_ROWS;
-        start..start.saturating_add(TASK_ROWS).min(self.n_rows)
+    /// All rows, task by task.
+    fn tasks(&self) -> impl Iterator<Item = Range<u32>> {
+        let starts = (0..self.n_rows).step_by(TASK_ROWS as usize);
+        starts.map(|start| start..start.saturating_add(TASK_ROWS).min(self.n_rows))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Viewers and histories, encoded once for all candidates.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::aligned::Aligned;
@@ -96,11 +97,17 @@ pub(super) fn candidate_bounds(valid: &[bool], width: usize) -> Aligned {
     bounds
 }
 
-/// Highest logits of the context among itself: `n_rows` rows, of which those beyond are padding.
-pub(super) fn context_bounds(valid: &[bool], width: usize, n_rows: usize, causal: bool) -> Aligned {
-    let mut bounds = Aligned::zeros(n_rows * width);
+/// Highest logits of some rows of the context among itself; rows behind its end are padding. Made for
+/// a block at a time: all rows at once would take memory with the square of a history's length.
+pub(super) fn context_bounds(
+    valid: &[bool],
+    width: usize,
+    rows: Range<usize>,
+    causal: bool,
+) -> Aligned {
+    let mut bounds = Aligned::zeros(rows.len() * width);
     bounds.fill(f32::NEG_INFINITY);
-    for (query, row) in bounds.chunks_mut(width).enumerate() {
+    for (query, row) in rows.zip(bounds.chunks_mut(width)) {
         for (key, (bound, valid)) in row.iter_mut().zip(valid).enumerate() {
             let seen = *valid && (!causal || key <= query);
             *bound = if seen { f32::INFINITY } else { MASKED };

@@ -22,7 +22,6 @@ mod scratch;
 mod shape;
 mod trunk;
 mod weights;
-mod workers;
 
 pub use attention::Cap;
 pub use context::Context;
@@ -32,4 +31,6 @@ pub use rows::Rotations;
 pub use shape::{Shape, Tokens};
 pub use trunk::Trunk;
 pub use weights::LayerWeights;
-pub use workers::MAX_THREADS;
+
+use crate::workers;
+pub use crate::workers::MAX_THREADS;

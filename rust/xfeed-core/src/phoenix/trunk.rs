@@ -26,6 +26,9 @@ use crate::error::{Error, Result};
 /// weights rarely.
 const BLOCK: usize = 64;
 
+/// Most positions of a viewer's context.
+const MAX_POSITIONS: usize = 1 << 17;
+
 /// The layers, packed.
 #[derive(Debug)]
 pub struct Trunk {
@@ -114,6 +117,12 @@ impl Trunk {
                 "pass one flag for each token, and `hidden` of the shape of the tokens",
             ));
         }
+        if tokens.n > MAX_POSITIONS {
+            return Err(Error::shape(
+                format!("{} tokens of a viewer", tokens.n),
+                format!("pass at most {MAX_POSITIONS}, the newest ones"),
+            ));
+        }
         let workers = Workers::new(n_threads)?;
         let mut viewers = Vec::new();
         viewers.resize_with(n_viewers, || None);
@@ -154,7 +163,9 @@ impl Trunk {
         let mut x = Aligned::zeros(n_rows * stream);
         copy_rows(values, self.shape.width, &mut x, stream);
         let mut qkv = Aligned::zeros(n_rows * row_width);
-        let bounds = context_bounds(valid, padded(n_positions), n_rows, self.shape.causal);
+        let width = padded(n_positions);
+        // Where all positions see the same, they share one row.
+        let shared = (!self.shape.causal).then(|| context_bounds(valid, width, 0..1, false));
         let block = block_rows(n_rows, workers.n());
         let mut memories = Vec::with_capacity(self.layers.len() * self.shape.n_kv_heads);
         for (depth, layer) in self.layers.iter().enumerate() {
@@ -181,10 +192,16 @@ impl Trunk {
                 .chunks_mut(block * stream)
                 .zip(qkv.chunks(block * row_width));
             workers.each(rows.enumerate().collect(), |(i, (x, qkv))| {
-                let width = padded(n_positions);
+                let first = i * block;
+                let rows = first..first + x.len() / stream;
+                let own = shared.is_none();
+                let own = own.then(|| context_bounds(valid, width, rows, true));
                 let bounds = Bounds {
-                    data: &bounds[i * block * width..],
-                    stride: width,
+                    data: shared
+                        .as_ref()
+                        .or(own.as_ref())
+                        .map_or(&[], |bounds| bounds),
+                    stride: if shared.is_some() { 0 } else { width },
                 };
                 let seen = Seen {
                     memories,

@@ -47,6 +47,7 @@ use hashbrown::HashMap;
 use crate::clock::UnixMs;
 use crate::digest::{Digest, Sum};
 use crate::ids::Id;
+use crate::workers::Workers;
 use authors::Authors;
 use forget::Floors;
 use index::Index;
@@ -240,7 +241,9 @@ impl PostStore {
 
     pub(crate) fn digest_into(&self, digest: &mut Digest) {
         let n = self.rows.slots();
-        let (mut posts, rest) = rayon::join(|| self.sum(0..n / 2), || self.sum(n / 2..n));
+        let (mut posts, mut rest) = (Sum::default(), Sum::default());
+        let halves = vec![(&mut posts, 0..n / 2), (&mut rest, n / 2..n)];
+        Workers::of_machine().each(halves, |(sum, slots)| *sum = self.sum(slots));
         posts.merge(&rest);
         let mut tombstones = Sum::default();
         for (id, said) in self.tombstones.iter() {

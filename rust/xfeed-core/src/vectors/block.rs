@@ -5,22 +5,27 @@
 
 use half::bf16;
 
+use super::cells::Cells;
 use super::dot::{CHAINS, LANES};
 use super::rounded::RoundedRows;
 use super::{Dtype, Entry};
 use crate::clock::UnixMs;
+use crate::error::Result;
 use crate::ids::Id;
 
-/// Most rows of a block.
-pub(super) const ROWS: usize = 4_096;
+/// Most rows of a block. So many that the numbers fill large pages, even as bytes.
+pub(super) const ROWS: usize = 16_384;
+
+/// Rows that a thread scans before it looks for the next: fewer, so that threads end together.
+pub(super) const PART: usize = 4_096;
 
 /// The numbers of the vectors.
 #[derive(Debug)]
 pub(super) enum Numbers {
     /// In groups, as `dot.rs` reads them.
-    Float32(Vec<f32>),
+    Float32(Cells<4>),
     /// The same as the upper halves of floats.
-    Bfloat16(Vec<u16>),
+    Bfloat16(Cells<2>),
     /// Rounded for the search, and as they were, one row after the other.
     Int8(RoundedRows, Vec<f32>),
 }
@@ -54,8 +59,8 @@ impl Block {
             kinds: Vec::new(),
             times: (UnixMs::MAX, UnixMs::MIN),
             numbers: match dtype {
-                Dtype::Float32 => Numbers::Float32(Vec::new()),
-                Dtype::Bfloat16 => Numbers::Bfloat16(Vec::new()),
+                Dtype::Float32 => Numbers::Float32(Cells::default()),
+                Dtype::Bfloat16 => Numbers::Bfloat16(Cells::default()),
                 Dtype::Int8 => Numbers::Int8(RoundedRows::default(), Vec::new()),
             },
         }
@@ -74,7 +79,21 @@ impl Block {
         }
     }
 
-    /// Writes a row; `row` is at most one behind the last. `vector` has the padded width.
+    /// Makes room for the row `row`.
+    ///
+    /// # Errors
+    /// When there is no memory; nothing changes then.
+    pub(super) fn reserve(&mut self, row: usize) -> Result<()> {
+        let len = grouped_len(self.width, row + 1);
+        match &mut self.numbers {
+            Numbers::Float32(grouped) => grouped.reserve(len),
+            Numbers::Bfloat16(grouped) => grouped.reserve(len),
+            Numbers::Int8(rounded, _) => rounded.reserve(len),
+        }
+    }
+
+    /// Writes a row; `row` is at most one behind the last, and there is room for it. `vector` has the
+    /// padded width.
     pub(super) fn set(&mut self, row: usize, entry: &Entry, vector: &[f32]) {
         if row == self.len() {
             self.ids.push(0);
@@ -89,10 +108,10 @@ impl Block {
         let (oldest, newest) = self.times;
         self.times = (oldest.min(entry.created_ms), newest.max(entry.created_ms));
         match &mut self.numbers {
-            Numbers::Float32(grouped) => spread(grouped, row, vector, |value| value),
+            Numbers::Float32(grouped) => spread(grouped, row, vector, f32::to_le_bytes),
             Numbers::Bfloat16(grouped) => {
                 spread(grouped, row, vector, |value| {
-                    bf16::from_f32(value).to_bits()
+                    bf16::from_f32(value).to_le_bytes()
                 });
             }
             Numbers::Int8(rounded, exact) => {
@@ -112,9 +131,11 @@ impl Block {
     pub(super) fn vector(&self, row: usize) -> Vec<f32> {
         let places = (0..self.width).map(|i| place(self.width, row) + i * LANES);
         match &self.numbers {
-            Numbers::Float32(grouped) => places.map(|place| grouped[place]).collect(),
+            Numbers::Float32(grouped) => places
+                .map(|place| f32::from_le_bytes(grouped.all()[place]))
+                .collect(),
             Numbers::Bfloat16(grouped) => places
-                .map(|place| bf16::from_bits(grouped[place]).to_f32())
+                .map(|place| bf16::from_le_bytes(grouped.all()[place]).to_f32())
                 .collect(),
             Numbers::Int8(_, exact) => exact[row * self.width..(row + 1) * self.width].to_vec(),
         }
@@ -127,10 +148,10 @@ impl Block {
         self.created_ms.pop();
         self.kinds.pop();
         let len = self.len();
-        let grouped_len = len.div_ceil(LANES) * LANES * self.width;
+        let grouped_len = grouped_len(self.width, len);
         match &mut self.numbers {
-            Numbers::Float32(grouped) => grouped.truncate(grouped_len),
-            Numbers::Bfloat16(grouped) => grouped.truncate(grouped_len),
+            Numbers::Float32(grouped) => grouped.resize(grouped_len),
+            Numbers::Bfloat16(grouped) => grouped.resize(grouped_len),
             Numbers::Int8(rounded, exact) => {
                 rounded.truncate(len);
                 exact.truncate(len * self.width);
@@ -141,8 +162,8 @@ impl Block {
     /// Bytes that are allocated.
     pub(super) fn used_bytes(&self) -> usize {
         let numbers = match &self.numbers {
-            Numbers::Float32(grouped) => 4 * grouped.capacity(),
-            Numbers::Bfloat16(grouped) => 2 * grouped.capacity(),
+            Numbers::Float32(grouped) => grouped.used_bytes(),
+            Numbers::Bfloat16(grouped) => grouped.used_bytes(),
             Numbers::Int8(rounded, exact) => rounded.used_bytes() + 4 * exact.capacity(),
         };
         let ids = self.ids.capacity() + self.authors.capacity() + self.created_ms.capacity();
@@ -155,18 +176,23 @@ fn place(width: usize, row: usize) -> usize {
     row / LANES * LANES * width + row % LANES
 }
 
-fn spread<T: Copy + Default>(
-    grouped: &mut Vec<T>,
+/// How many numbers groups of so many rows have.
+fn grouped_len(width: usize, n_rows: usize) -> usize {
+    n_rows.next_multiple_of(LANES) * width
+}
+
+fn spread<const N: usize>(
+    grouped: &mut Cells<N>,
     row: usize,
     vector: &[f32],
-    stored: impl Fn(f32) -> T,
+    stored: impl Fn(f32) -> [u8; N],
 ) {
-    let start = place(vector.len(), row);
-    if start >= grouped.len() {
-        grouped.resize(grouped.len() + LANES * vector.len(), T::default());
+    let len = grouped_len(vector.len(), row + 1);
+    if len > grouped.len() {
+        grouped.resize(len);
     }
-    let places = grouped[start..].iter_mut().step_by(LANES);
-    for (place, value) in places.zip(vector) {
+    let places = grouped.all_mut()[place(vector.len(), row)..].iter_mut();
+    for (place, value) in places.step_by(LANES).zip(vector) {
         *place = stored(*value);
     }
 }

@@ -33,18 +33,18 @@ trait Stored: Copy {
     fn wide(self) -> f32;
 }
 
-impl Stored for f32 {
+impl Stored for [u8; 4] {
     #[inline(always)]
     fn wide(self) -> f32 {
-        self
+        f32::from_le_bytes(self)
     }
 }
 
 /// The upper half of a float.
-impl Stored for u16 {
+impl Stored for [u8; 2] {
     #[inline(always)]
     fn wide(self) -> f32 {
-        f32::from_bits(u32::from(self) << 16)
+        f32::from_bits(u32::from(u16::from_le_bytes(self)) << 16)
     }
 }
 
@@ -130,14 +130,14 @@ fn groups<T: Stored>(rows: &[T], queries: &[f32], width: usize, out: &mut [Lanes
 simd_fn! {
     /// Products of groups of rows with queries, all of the padded width `width`: group `g` and
     /// query `q` give `out[q * n_groups + g]`.
-    pub(super) fn groups_f32(rows: &[f32], queries: &[f32], width: usize, out: &mut [[f32; 16]]) {
+    pub(super) fn groups_f32(rows: &[[u8; 4]], queries: &[f32], width: usize, out: &mut [[f32; 16]]) {
         groups(rows, queries, width, out);
     }
 }
 
 simd_fn! {
     /// The same for rows of bfloat16.
-    pub(super) fn groups_bf16(rows: &[u16], queries: &[f32], width: usize, out: &mut [[f32; 16]]) {
+    pub(super) fn groups_bf16(rows: &[[u8; 2]], queries: &[f32], width: usize, out: &mut [[f32; 16]]) {
         groups(rows, queries, width, out);
     }
 }

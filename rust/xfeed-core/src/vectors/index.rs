@@ -11,6 +11,9 @@ use crate::ids::Id;
 /// Below this share of its room the table of places is made smaller.
 const SPARSE: usize = 4;
 
+/// A table for so few places is left as it is.
+const SMALL: usize = 4_096;
+
 /// Vectors of posts, searched exactly.
 #[derive(Debug)]
 pub struct VectorIndex {
@@ -114,7 +117,7 @@ impl VectorIndex {
     /// Adds a post, or replaces it; returns whether it is new.
     ///
     /// # Errors
-    /// As [`check`](Self::check), or when there are 2^32 - 1 posts.
+    /// As [`check`](Self::check), or when there are 2^32 - 1 posts or no memory is left.
     pub fn insert(&mut self, entry: &Entry, vector: &[f32]) -> Result<bool> {
         self.check(entry, vector)?;
         let mut wide = vec![0.0; padded(self.width)];
@@ -135,8 +138,11 @@ impl VectorIndex {
             })?;
         let (block, row) = (place as usize / ROWS, place as usize % ROWS);
         if block == self.blocks.len() {
-            self.blocks.push(Block::new(self.width, self.dtype));
+            let mut new = Block::new(self.width, self.dtype);
+            new.reserve(row)?;
+            self.blocks.push(new);
         }
+        self.blocks[block].reserve(row)?;
         self.blocks[block].set(row, entry, &wide);
         self.places.insert(entry.id, place);
         Ok(true)
@@ -160,7 +166,7 @@ impl VectorIndex {
         if self.blocks[last_block].len() == 0 {
             self.blocks.pop();
         }
-        if self.places.capacity() > SPARSE * self.len().max(ROWS) {
+        if self.places.capacity() > SPARSE * self.len().max(SMALL) {
             self.places.shrink_to(2 * self.len());
         }
         true

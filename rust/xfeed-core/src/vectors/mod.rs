@@ -5,7 +5,7 @@
 //! scan of half a million vectors takes milliseconds, is exact, needs no training, takes a post at
 //! once and forgets it at once.
 //!
-//! - `block.rs`: rows in memory, grouped so that one instruction works on many.
+//! - `block.rs`: rows, grouped so that one instruction works on many. `cells.rs`: their memory.
 //! - `dot.rs`, `codes.rs`: the products, of floats and of small integers.
 //! - `rounded.rs`: vectors as small integers and how far their scores can be off.
 //! - `best.rs`: the best k. `scan.rs`: the search. `index.rs`: insert, replace, remove.
@@ -22,6 +22,7 @@
 
 mod best;
 mod block;
+mod cells;
 mod codes;
 mod dot;
 mod file;
@@ -50,10 +51,10 @@ pub const MAX_KIND: u8 = 63;
 pub enum Dtype {
     /// As they are: 4 bytes a number.
     Float32,
-    /// Rounded to bfloat16: 2 bytes a number, half the time of a search.
+    /// Rounded to bfloat16: 2 bytes a number, and less memory to read in a search.
     Bfloat16,
-    /// As they are, and rounded to small integers beside: 5 bytes a number, a quarter of the time of
-    /// a search or less.
+    /// As they are, and rounded to small integers beside: 5 bytes a number, and the
+    /// fastest search.
     Int8,
 }
 

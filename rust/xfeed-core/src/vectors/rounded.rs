@@ -12,8 +12,10 @@
 //! `width * 2^-24` of the product of the lengths; [`ROUNDING`] allows for twice that and for the few
 //! operations on the bound itself.
 
+use super::cells::Cells;
 use super::codes::{OFFSET, QUAD};
 use super::dot::LANES;
+use crate::error::Result;
 use crate::simd::simd_fn;
 
 /// Largest whole number.
@@ -76,12 +78,20 @@ impl Rounded {
     }
 }
 
+/// The largest of numbers that are not negative.
+fn largest(values: &[[f32; LANES]]) -> f32 {
+    let values = values.as_flattened().iter();
+    values.fold(0.0, |most, value| most.max(*value))
+}
+
 /// The rounded rows of one block, in groups as `codes.rs` reads them.
 #[derive(Debug, Default)]
 pub(super) struct RoundedRows {
-    codes: Vec<u8>,
+    codes: Cells<1>,
     scales: Vec<[f32; LANES]>,
     errors: Vec<[f32; LANES]>,
+    /// Lengths of the rounded rows, at least.
+    lengths: Vec<[f32; LANES]>,
     max_error: f32,
     max_length: f32,
 }
@@ -162,17 +172,23 @@ impl RoundedQuery {
 }
 
 impl RoundedRows {
-    /// Writes a row; `row` is at most one behind the last.
+    /// Makes room for `len` numbers.
+    pub(super) fn reserve(&mut self, len: usize) -> Result<()> {
+        self.codes.reserve(len)
+    }
+
+    /// Writes a row; `row` is at most one behind the last, and there is room for it.
     pub(super) fn set(&mut self, row: usize, vector: &[f32]) {
         let rounded = Rounded::new(vector);
         let (group, lane) = (row / LANES, row % LANES);
         let group_len = vector.len() * LANES;
         if group == self.scales.len() {
-            self.codes.resize(self.codes.len() + group_len, 0);
+            self.codes.resize(self.codes.len() + group_len);
             self.scales.push([0.0; LANES]);
             self.errors.push([0.0; LANES]);
+            self.lengths.push([0.0; LANES]);
         }
-        let codes = &mut self.codes[group * group_len..(group + 1) * group_len];
+        let codes = &mut self.codes.all_mut().as_flattened_mut()[group * group_len..][..group_len];
         for (step, quad) in rounded.numbers.chunks_exact(QUAD).enumerate() {
             for (i, number) in quad.iter().enumerate() {
                 // 127 at most in either direction, so this fits.
@@ -180,22 +196,39 @@ impl RoundedRows {
             }
         }
         self.scales[group][lane] = rounded.scale;
-        self.errors[group][lane] = rounded.error;
-        self.max_error = self.max_error.max(rounded.error);
-        self.max_length = self.max_length.max(rounded.length);
+        self.bound(group, lane, rounded.error, rounded.length);
+    }
+
+    /// Notes what a row can lose. When the row with the most goes, the rest is looked at again: one
+    /// long vector must not blur the guesses of its block for ever.
+    fn bound(&mut self, group: usize, lane: usize, error: f32, length: f32) {
+        let old_error = std::mem::replace(&mut self.errors[group][lane], error);
+        let old_length = std::mem::replace(&mut self.lengths[group][lane], length);
+        if old_error > error && old_error >= self.max_error {
+            self.max_error = largest(&self.errors);
+        }
+        if old_length > length && old_length >= self.max_length {
+            self.max_length = largest(&self.lengths);
+        }
+        self.max_error = self.max_error.max(error);
+        self.max_length = self.max_length.max(length);
     }
 
     /// Forgets all rows from `len` on.
     pub(super) fn truncate(&mut self, len: usize) {
+        for row in len..self.errors.len() * LANES {
+            self.bound(row / LANES, row % LANES, 0.0, 0.0);
+        }
         let groups = len.div_ceil(LANES);
         let group_len = self.codes.len() / self.scales.len().max(1);
-        self.codes.truncate(groups * group_len);
+        self.codes.resize(groups * group_len);
         self.scales.truncate(groups);
         self.errors.truncate(groups);
+        self.lengths.truncate(groups);
     }
 
     pub(super) fn codes(&self) -> &[u8] {
-        &self.codes
+        self.codes.all().as_flattened()
     }
 
     pub(super) fn scales(&self) -> &[[f32; LANES]] {
@@ -211,6 +244,33 @@ impl RoundedRows {
     }
 
     pub(super) fn used_bytes(&self) -> usize {
-        self.codes.capacity() + size_of::<[f32; LANES]>() * 2 * self.scales.capacity()
+        self.codes.used_bytes() + size_of::<[f32; LANES]>() * 3 * self.scales.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_long_vector_does_not_blur_its_block_for_ever() {
+        let short = [0.5, -0.25, 0.1, 0.0];
+        let fill = |rows: &mut RoundedRows| (0..40).for_each(|row| rows.set(row, &short));
+        let mut rows = RoundedRows::default();
+        rows.reserve(4 * 48).unwrap();
+        fill(&mut rows);
+        let before = (rows.max_error, rows.max_length);
+        for at in [3, 39] {
+            rows.set(at, &[1e10, 1.0, 2.0, 3.0]);
+            assert!(rows.max_length > 9e9 && rows.max_error > 0.5);
+            if at == 39 {
+                rows.truncate(39);
+            } else {
+                rows.set(at, &short);
+            }
+            assert_eq!((rows.max_error, rows.max_length), before);
+        }
+        rows.truncate(0);
+        assert_eq!((rows.max_error, rows.max_length), (0.0, 0.0));
     }
 }

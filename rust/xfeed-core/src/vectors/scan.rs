@@ -1,6 +1,6 @@
 //! The search: every block once for many queries.
 //!
-//! A thread takes one block after the other and multiplies a few groups of its rows, as many as stay
+//! A thread takes one part of a block after the other and multiplies a few groups of its rows, as many as stay
 //! in the first cache, with every query. Most rows are below the worst of the best k so far, and
 //! that is one comparison; only the others are asked for their age, kind and author. Threads share
 //! nothing but the number of the next block, and their finds are merged in one total order, so their
@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::best::{Best, Guess, Guesses};
-use super::block::{Block, Numbers, ROWS, padded};
+use super::block::{Block, Numbers, PART, ROWS, padded};
 use super::codes;
 use super::dot::{self, LANES};
 use super::index::{VectorIndex, check_vector};
-use super::rounded::{RoundedQuery, RoundedRows};
+use super::rounded::RoundedQuery;
 use crate::clock::UnixMs;
 use crate::error::{Error, Result};
 
@@ -158,23 +158,25 @@ impl Pass<'_> {
         self.vectors.len() / self.asked.len()
     }
 
-    /// Gives every block that a query may want something of to `scan`, on all threads; returns what
-    /// the threads collected.
+    /// Gives every part of [`PART`] rows of a block that a query may want something of to `scan`, on
+    /// all threads, with its first row; returns what the threads collected.
     fn over_blocks<T: Send>(
         &self,
         start: impl Fn() -> T + Sync,
-        scan: impl Fn(&Block, usize, &mut T) + Sync,
+        scan: impl Fn(usize, usize, &mut T) + Sync,
     ) -> Vec<T> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut found = start();
             loop {
                 let i = next.fetch_add(1, Ordering::Relaxed);
-                let Some(block) = self.index.blocks.get(i) else {
+                let (n_block, first) = (i * PART / ROWS, i * PART % ROWS);
+                let Some(block) = self.index.blocks.get(n_block) else {
                     return found;
                 };
-                if self.asked.iter().any(|asked| asked.overlaps(block)) {
-                    scan(block, i, &mut found);
+                let wanted = |asked: &Asked<'_>| asked.overlaps(block);
+                if first < block.len() && self.asked.iter().any(wanted) {
+                    scan(n_block, first, &mut found);
                 }
             }
         };
@@ -184,7 +186,9 @@ impl Pass<'_> {
     fn run_exact(&self) -> Vec<Found> {
         let start = || -> Vec<Best> { self.asked.iter().map(|_| Best::new(self.k)).collect() };
         let mut parts = self
-            .over_blocks(start, |block, _, best| self.scan_exact(block, best))
+            .over_blocks(start, |n_block, first, best| {
+                self.scan_exact(&self.index.blocks[n_block], first, best);
+            })
             .into_iter();
         let mut all = parts.next().unwrap_or_else(start);
         for part in parts {
@@ -195,10 +199,14 @@ impl Pass<'_> {
         all.into_iter().map(Best::into_sorted).collect()
     }
 
-    fn scan_exact(&self, block: &Block, best: &mut [Best]) {
+    fn scan_exact(&self, block: &Block, first: usize, best: &mut [Best]) {
         match &block.numbers {
-            Numbers::Float32(rows) => self.scan_floats(block, rows, best, dot::groups_f32),
-            Numbers::Bfloat16(rows) => self.scan_floats(block, rows, best, dot::groups_bf16),
+            Numbers::Float32(rows) => {
+                self.scan_floats(block, first, rows.all(), best, dot::groups_f32);
+            }
+            Numbers::Bfloat16(rows) => {
+                self.scan_floats(block, first, rows.all(), best, dot::groups_bf16);
+            }
             Numbers::Int8(..) => {}
         }
     }
@@ -206,6 +214,7 @@ impl Pass<'_> {
     fn scan_floats<T>(
         &self,
         block: &Block,
+        start: usize,
         rows: &[T],
         best: &mut [Best],
         multiply: impl Fn(&[T], &[f32], usize, &mut [[f32; LANES]]),
@@ -213,6 +222,7 @@ impl Pass<'_> {
         let group_len = LANES * self.width();
         let tile = (TILE_BYTES / size_of::<T>() / group_len).clamp(1, MAX_TILE);
         let mut scores = vec![[0.0; LANES]; tile * self.asked.len()];
+        let rows = part_of(rows, start, self.width());
         for (i, rows) in rows.chunks(tile * group_len).enumerate() {
             let n_groups = rows.len() / group_len;
             let scores = &mut scores[..n_groups * self.asked.len()];
@@ -221,7 +231,7 @@ impl Pass<'_> {
             for ((asked, best), scores) in self.asked.iter().zip(&mut *best).zip(of_queries) {
                 let scores = scores.as_flattened();
                 for span in dot::bits(dot::reaching(scores, SPAN, best.limit())) {
-                    let first = i * tile * LANES + span * SPAN;
+                    let first = start + i * tile * LANES + span * SPAN;
                     for (row, score) in (first..block.len()).zip(part(scores, span)) {
                         if *score >= best.limit() && asked.may_have(block, row) {
                             best.push(*score, block.ids[row]);
@@ -245,10 +255,8 @@ impl Pass<'_> {
             .collect();
         let start =
             || -> Vec<Guesses> { self.asked.iter().map(|_| Guesses::new(self.k)).collect() };
-        let scan = |block: &Block, i: usize, guesses: &mut Vec<Guesses>| {
-            if let Numbers::Int8(rows, _) = &block.numbers {
-                self.scan_rounded(block, i, rows, &queries, &numbers, guesses);
-            }
+        let scan = |n_block: usize, first: usize, guesses: &mut Vec<Guesses>| {
+            self.scan_rounded(n_block, first, &queries, &numbers, guesses);
         };
         let mut parts = self.over_blocks(start, scan).into_iter();
         let mut all = parts.next().unwrap_or_else(start);
@@ -263,22 +271,23 @@ impl Pass<'_> {
 
     fn scan_rounded(
         &self,
-        block: &Block,
         n_block: usize,
-        rows: &RoundedRows,
+        start: usize,
         queries: &[RoundedQuery],
         numbers: &[i8],
         guesses: &mut [Guesses],
     ) {
+        let block = &self.index.blocks[n_block];
+        let Numbers::Int8(rows, _) = &block.numbers else {
+            return;
+        };
         let group_len = LANES * self.width();
         let tile = (TILE_BYTES / group_len).clamp(1, MAX_TILE);
         let mut sums = vec![[0; LANES]; tile * queries.len()];
         let mut near = vec![[0.0; LANES]; tile];
         let bounds: Vec<_> = queries.iter().map(|query| query.bounds(rows)).collect();
-        let tiles = rows
-            .codes()
-            .chunks(tile * group_len)
-            .zip(rows.scales().chunks(tile));
+        let codes = part_of(rows.codes(), start, self.width()).chunks(tile * group_len);
+        let tiles = codes.zip(rows.scales()[start / LANES..].chunks(tile));
         for (i, (codes, scales)) in tiles.enumerate() {
             let n_groups = scales.len();
             let sums = &mut sums[..n_groups * queries.len()];
@@ -290,7 +299,7 @@ impl Pass<'_> {
                 queries[q].guess(sums, scales, near);
                 let near = near.as_flattened();
                 for span in dot::bits(dot::reaching(near, SPAN, limit)) {
-                    let first = i * tile * LANES + span * SPAN;
+                    let first = start + i * tile * LANES + span * SPAN;
                     for (row, score) in (first..block.len()).zip(part(near, span)) {
                         if *score < limit {
                             continue;
@@ -339,6 +348,12 @@ impl Pass<'_> {
         found.sort_unstable_by_key(|(q, _)| *q);
         found.into_iter().map(|(_, found)| found).collect()
     }
+}
+
+/// The numbers of [`PART`] rows from `start` on, or of as many as there are.
+fn part_of<T>(rows: &[T], start: usize, width: usize) -> &[T] {
+    let rows = &rows[start * width..];
+    &rows[..rows.len().min(PART * width)]
 }
 
 /// The scores of a span.

@@ -8,11 +8,13 @@ use super::dot::{self, LANES};
 use super::rounded::{RoundedQuery, RoundedRows};
 
 /// Rows, one after the other, in the groups that `dot.rs` reads.
-fn grouped(rows: &[f32], width: usize) -> Vec<f32> {
+fn grouped(rows: &[f32], width: usize) -> Vec<[u8; 4]> {
     let groups = rows.chunks_exact(LANES * width);
     groups
         .flat_map(|group| {
-            (0..width).flat_map(move |i| (0..LANES).map(move |lane| group[lane * width + i]))
+            (0..width).flat_map(move |i| {
+                (0..LANES).map(move |lane| group[lane * width + i].to_le_bytes())
+            })
         })
         .collect()
 }
@@ -81,6 +83,7 @@ proptest! {
             numbers.iter().map(|value| value * factor).collect()
         };
         let mut rounded = RoundedRows::default();
+        rounded.reserve(rows.len()).unwrap();
         let rows: Vec<Vec<f32>> = rows.chunks_exact(width).enumerate().map(|(r, row)| scaled(row, r)).collect();
         for (r, row) in rows.iter().enumerate() {
             rounded.set(r, row);
@@ -126,6 +129,7 @@ proptest! {
 #[test]
 fn bytes_of_rows_stand_for_whole_numbers() {
     let mut rows = RoundedRows::default();
+    rows.reserve(4 * LANES).unwrap();
     rows.set(0, &[-1.0, 0.0, 0.5, 1.0]);
     let codes: Vec<i32> = rows.codes()[..4]
         .iter()
