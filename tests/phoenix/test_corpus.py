@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from xfeed.errors import BundleError
-from xfeed.phoenix.bundles import corpus as corpus_module
-from xfeed.phoenix.bundles.corpus import published_corpus, read_corpus
+from xfeed.phoenix.bundles.corpus import read_corpus
 from xfeed.phoenix.bundles.read import read_bundle
+from xfeed.phoenix.published import corpus as corpus_module
 from xfeed.phoenix.published import npz
 from xfeed.phoenix.published.checkpoint import import_checkpoint
+from xfeed.phoenix.published.corpus import published_corpus
 from xfeed.phoenix.published.sequence import read_sequence
 
 from tests.phoenix.bundles import change_tensors

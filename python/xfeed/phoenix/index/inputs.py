@@ -93,7 +93,7 @@ def column(values: Column, dtype: type[np.integer[Any]], name: str) -> npt.NDArr
     """Integers as an array; taken are arrays of that very dtype and sequences of ints."""
     if isinstance(values, np.ndarray):
         array = values
-    elif all(isinstance(it, (int, np.integer)) and not isinstance(it, bool) for it in values):
+    elif all(_is_whole(it) for it in values):
         try:
             array = np.array(values, dtype)
         except OverflowError as error:
@@ -151,3 +151,7 @@ def _kind(kind: int) -> int:
             hint="number the kinds from 0",
         )
     return int(kind)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

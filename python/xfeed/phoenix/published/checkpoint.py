@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from xfeed.errors import BundleError
-from xfeed.phoenix.bundles.corpus import published_corpus
 from xfeed.phoenix.bundles.layout import MODELS, SEQUENCE, Kind, Tensors, shape_of_model
 from xfeed.phoenix.bundles.table_streams import TableDtype, check_finite
 from xfeed.phoenix.bundles.write import Extras, ModelParts, check_free, write_bundle
@@ -23,6 +22,7 @@ from xfeed.phoenix.published.checkpoint_config import (
     PublishedConfig,
     read_published_config,
 )
+from xfeed.phoenix.published.corpus import published_corpus
 from xfeed.phoenix.published.may import IGNORED_PARAMETERS, published_actions, published_name
 from xfeed.phoenix.published.npz import Npz
 from xfeed.phoenix.published.sequence import parse_sequence, sequence_bytes
