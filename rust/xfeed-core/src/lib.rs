@@ -2,11 +2,12 @@
 //!
 //! Reading order, which is also the direction of the arrows: [`ids`], [`clock`], [`action`],
 //! [`error`] know nothing; [`event`] checks what comes in; [`thunder`], [`world`] and [`embed`] hold
-//! state; [`query`], [`batch`] and [`verdict`] are one request; [`stage`], [`filters`], [`scorers`]
-//! and [`selectors`] work on it; [`registry`] is the table of filters.
+//! state; [`vectors`] searches and [`phoenix`] computes what models need; [`query`], [`batch`] and
+//! [`verdict`] are one request; [`stage`], [`filters`], [`scorers`] and [`selectors`] work on it;
+//! [`registry`] is the table of filters.
 //!
-//! Nothing here reads a clock, opens a socket or writes a file: time and bytes come in as
-//! arguments, so that equal inputs give equal answers.
+//! Nothing here reads a clock or opens a socket, and only [`embed`] opens files, to map tables: time
+//! and bytes come in as arguments, so that equal inputs give equal answers.
 
 pub mod action;
 pub mod batch;
