@@ -4,6 +4,8 @@ Each kind of id has its own functions and table; every function gives one row, a
 one id stand side by side. The arithmetic lives in the Rust core; here are only the constants.
 """
 
+from __future__ import annotations  # the shapes of models can be read without the Rust core
+
 from dataclasses import dataclass
 
 from xfeed import _core
