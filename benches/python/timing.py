@@ -12,6 +12,7 @@ QUICK: Final = os.environ.get("QUICK", "0") not in {"", "0"}
 
 REPETITIONS: Final = 5 if QUICK else 101
 WARM_UP: Final = 3
+REST_SECS: Final = 0.01 if QUICK else 0.3
 
 ENOUGH_FOR_P99: Final = 100
 """Below so many times the 99th percentile is the slowest one, and is not told."""
@@ -131,8 +132,9 @@ def turns(
 
     The sides run in turns, and who goes first changes every round. A turn is one call of a slow
     side, or as many calls of a fast one as fill `turn_ms`. The first call of a turn does not
-    count where others follow: it finds the caches as the side before left them, and the threads
-    of that side still spinning.
+    count where others follow: it finds the caches as the side before left them. Between turns
+    nothing runs for `REST_SECS`: threads of libraries spin for a while after their work, and would
+    take the core that the next side needs.
     """
     took: dict[str, list[float]] = {name: [] for name in sides}
     n_calls: dict[str, int] = {}
@@ -143,6 +145,7 @@ def turns(
     for n_round in range(rounds):
         first = n_round % len(order)
         for name in order[first:] + order[:first]:
+            time.sleep(REST_SECS)
             found = [_millis(sides[name]) for _ in range(n_calls[name] + (n_calls[name] > 1))]
             took[name] += found[1:] if len(found) > 1 else found
     return {name: Times(median(found), _p99(sorted(found))) for name, found in took.items()}
