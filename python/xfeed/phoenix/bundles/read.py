@@ -1,6 +1,6 @@
 """A trained pair of models as a directory that can be checked byte for byte.
 
-`bundle_layout` says which files there are. The SHA-256 of the manifest is the bundle's id, and
+`layout.py` says which files there are. The SHA-256 of the manifest is the bundle's id, and
 the manifest holds the SHA-256 of every file, so the id pins everything. Loading refuses anything
 that is not exactly what the manifest and the configurations promise, and names it. Parameters
 are read into memory; embedding tables are mapped, so their size costs no time and no memory
